@@ -91,13 +91,13 @@ void fail_context(struct sticps_error *err, const char *format, ...)
 {
     if (err == NULL)
         return;
-    char text[sizeof(err->text)];
-    memcpy(text, err->text, sizeof(text));
+    char context[sizeof(err->text)], whole[2 * sizeof(err->text) + 2];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(err->text, sizeof(err->text), format, args);
+    vsnprintf(context, sizeof(context), format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof(err->text))
-        snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s", text);
+    snprintf(whole, sizeof(whole), "%s: %s", context, err->text);
+    memcpy(err->text, whole, sizeof(err->text) - 1);
+    err->text[sizeof(err->text) - 1] = '\0';
     keep_printable(err->text);
 }

@@ -1,8 +1,8 @@
 /* What can go wrong, as one list of named causes.
  *
  * Every call of the library that can fail returns one of these, and fills in a struct sticps_error
- * for people: what was wrong, where, and what to do. The names (sticps_err_name) are stable: they are
- * what `--json` prints as "code", what logs and counters use, and what PROTOCOL documents. */
+ * for people: what was wrong, where, and what to do. The names (sticps_err_name) are stable: they
+ * are what `--json` prints as "code", what logs and counters use, and what PROTOCOL documents. */
 #ifndef STICPS_ERROR_H
 #define STICPS_ERROR_H
 
@@ -82,8 +82,8 @@ struct sticps_error {
     char text[512];  /* one sentence: what is wrong and what to do */
 };
 
-/* The cause's stable name, e.g. "ROLLBACK"; "OK" for STICPS_OK, "UNKNOWN" for a number out of range.
- * Static storage. */
+/* The cause's stable name, e.g. "ROLLBACK"; "OK" for STICPS_OK, "UNKNOWN" for a number out of
+ * range. Static storage. */
 STICPS_EXPORT const char *sticps_err_name(enum sticps_err code);
 
 #ifdef __cplusplus
