@@ -3,6 +3,7 @@
 #ifndef COMMON_URL_H
 #define COMMON_URL_H
 
+#include "common/address.h"
 #include "common/error.h"
 
 #include <stdbool.h>
@@ -48,10 +49,5 @@ enum sticps_err x5u_check(const char *text, size_t len, bool lab, struct sticps_
 
 /* Do two URLs name the same host? Case folded, port not compared. */
 bool url_same_host(const struct url *a, const struct url *b);
-
-/* Is this address one that the rules close (loopback, private, link-local, multicast, documentation and
- * the other special ranges of RFC 6890 and its IPv6 peers; IPv4 inside IPv6 is unwrapped)? `addr` is 4
- * or 16 bytes in network order. With `lab`, loopback and private ranges are open, the rest stay shut. */
-bool address_is_closed(const void *addr, size_t len, bool lab);
 
 #endif
