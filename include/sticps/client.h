@@ -1,0 +1,61 @@
+/* The client: one handle, its loop, and optionally its own thread.
+ *
+ * Threads. A client may be used from any thread; every call below says where its callback runs. Two
+ * ways to drive it:
+ *
+ *   - in the host's loop: wait until sticps_client_fd() is readable (epoll, poll, select, libevent,
+ * h2o's evloop: any), then call sticps_client_process(). No timer is needed, the fd covers them.
+ * One thread at a time may be in process().
+ *   - sticps_client_start_thread(): the client runs its loop in a thread of its own, with all
+ * signals blocked. fd() and process() must then not be used.
+ *
+ * Callbacks run in the thread that runs the loop: inside process(), or in the client's own thread.
+ * A callback may start further requests; it must not call process(), a `_wait` call, stop_thread or
+ * free. Every callback is called exactly once. The answer handed to it is borrowed until it
+ * returns.
+ *
+ * Calls named `_wait` are for programs without a loop: they run it until the answer is there, or
+ * wait for the client's own thread. */
+#ifndef STICPS_CLIENT_H
+#define STICPS_CLIENT_H
+
+#include <sticps/error.h>
+#include <sticps/options.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct sticps_client;
+
+/* Copies `options`; reads nothing from the network and no list from disk (see sticps_list_load).
+ * Calls curl_global_init, which is thread-safe in the libcurl this is built for, and nothing else
+ * that is global. */
+STICPS_EXPORT enum sticps_err sticps_client_new(const struct sticps_options *options,
+                                                struct sticps_client **out,
+                                                struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Stops the thread if there is one; every request still under way gets its callback, with
+ * STICPS_ERR_FETCH, in the calling thread. Accepts NULL. */
+STICPS_EXPORT void sticps_client_free(struct sticps_client *client);
+
+/* Readable when process() has something to do. Valid until the client is freed. */
+STICPS_EXPORT int sticps_client_fd(const struct sticps_client *client);
+
+/* Does what is due, without ever waiting for the network. An error here is one of the machine
+ * (STICPS_ERR_NO_MEMORY, STICPS_ERR_USAGE when the client has its own thread); the failures of
+ * requests go to their callbacks. */
+STICPS_EXPORT enum sticps_err sticps_client_process(struct sticps_client *client,
+                                                    struct sticps_error *err) STICPS_MUST_CHECK;
+
+STICPS_EXPORT enum sticps_err
+sticps_client_start_thread(struct sticps_client *client,
+                           struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Returns when the thread has ended; requests under way stay so. No effect without a thread. */
+STICPS_EXPORT void sticps_client_stop_thread(struct sticps_client *client);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,50 @@
+/* From a called number to the CPS of its provider (PROTOCOL section 7). */
+#ifndef STICPS_RESOLVE_H
+#define STICPS_RESOLVE_H
+
+#include <sticps/client.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum sticps_freshness {
+    STICPS_FRESH,   /* the list is in force */
+    STICPS_STALE,   /* past its exp, within the configured grace */
+    STICPS_EXPIRED, /* past both: no URL is given */
+    STICPS_NONE,    /* no list is held */
+};
+
+/* Room for one answer, each step named. Made once per thread and reused: resolving allocates
+ * nothing. */
+struct sticps_answer;
+STICPS_EXPORT struct sticps_answer *sticps_answer_new(void); /* NULL when out of memory */
+STICPS_EXPORT void sticps_answer_free(struct sticps_answer *answer);
+
+/* Resolves a number as people or switches write it. STICPS_OK and a URL, or the reason why there is
+ * none: NOT_A_NUMBER, NO_CARRIER, CARRIER_HAS_NO_CPS, LIST_EXPIRED, NO_LIST. The answer is filled
+ * in either way, as far as the steps went. Never waits: no lock, no allocation, no I/O but the
+ * mapped portability file. From any thread, each with its own answer. */
+STICPS_EXPORT enum sticps_err sticps_resolve(struct sticps_client *client, const char *number,
+                                             struct sticps_answer *answer,
+                                             struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Texts are "" when the step was not reached or has nothing to say. */
+STICPS_EXPORT const char *sticps_answer_tn(const struct sticps_answer *answer);  /* canonical */
+STICPS_EXPORT const char *sticps_answer_lrn(const struct sticps_answer *answer); /* if ported */
+STICPS_EXPORT bool sticps_answer_ported(const struct sticps_answer *answer);
+STICPS_EXPORT const char *sticps_answer_carrier(const struct sticps_answer *answer); /* by number */
+STICPS_EXPORT const char *
+sticps_answer_spc(const struct sticps_answer *answer); /* after override */
+STICPS_EXPORT const char *sticps_answer_url(const struct sticps_answer *answer);
+STICPS_EXPORT int64_t sticps_answer_sequence(const struct sticps_answer *answer); /* 0: no list */
+STICPS_EXPORT enum sticps_freshness sticps_answer_freshness(const struct sticps_answer *answer);
+STICPS_EXPORT enum sticps_err sticps_answer_reason(const struct sticps_answer *answer);
+
+/* "fresh", "stale", "expired", "none". Static storage. */
+STICPS_EXPORT const char *sticps_freshness_name(enum sticps_freshness freshness);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
