@@ -1,0 +1,88 @@
+#!/bin/sh
+# Installs what is missing (as root), builds, and runs every test: unit (ctest), integration and attack
+# (pytest), under one private PostgreSQL. The last line says "N passed, N failed"; exit 0 only when
+# something ran and nothing failed.
+#
+#   test.sh [--preset release|debug|asan|tsan] [--only unit|integration] [--no-install] [-- PYTEST ARGUMENTS]
+#
+# With asan and tsan the daemons and the command that the integration tests drive are the instrumented
+# ones, and any finding in their output fails the test.
+set -eu
+
+usage() {
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    exit "$1"
+}
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/packaging/packages.sh"
+
+preset=release only=all install=yes
+while [ $# -gt 0 ]; do
+    case $1 in
+    --preset) [ $# -gt 1 ] || usage 1; preset=$2; shift ;;
+    --only) [ $# -gt 1 ] || usage 1; only=$2; shift ;;
+    --no-install) install=no ;;
+    --help | -h) usage 0 ;;
+    --) shift; break ;;
+    *) usage 1 >&2 ;;
+    esac
+    shift
+done
+case $preset in release | debug | asan | tsan) ;; *) usage 1 >&2 ;; esac
+case $only in all | unit | integration) ;; *) usage 1 >&2 ;; esac
+
+python=/usr/bin/python3
+build=$root/build/$preset
+results=$build/results
+
+if [ "${STICPS_TEST_INSIDE:-}" != yes ]; then
+    cd "$root"
+    mkdir -p "$results"
+    rm -f "$results"/*.xml
+    started=$(date +%s)
+    if [ $install = yes ]; then
+        echo "== packages"
+        PACKAGES_LOG=$results/apt.log
+        # shellcheck disable=SC2086
+        packages_install $PACKAGES_BUILD $PACKAGES_RUN $PACKAGES_TEST
+    fi
+    echo "== build ($preset)"
+    cmake --preset "$preset" >"$results/cmake.log" 2>&1 || { cat "$results/cmake.log" >&2; exit 1; }
+    cmake --build "$build" >"$results/build.log" 2>&1 || { tail -60 "$results/build.log" >&2; exit 1; }
+    echo "   built in $(($(date +%s) - started)) s, packages included"
+
+    # The tests report through $results, and the run under pg_virtualenv always ends with 0: at any other
+    # status it prints the whole server log.
+    STICPS_TEST_INSIDE=yes pg_virtualenv -t -o max_connections=200 \
+        "$root/packaging/test.sh" --preset "$preset" --only $only -- "$@" || {
+        echo "0 passed, 1 failed"
+        exit 1
+    }
+    exec $python "$root/packaging/test_totals.py" "$results" "$only"
+fi
+
+# ---- under pg_virtualenv ----
+# the name localhost needs a hosts file, which a bare chroot may lack
+PGHOST=127.0.0.1
+export PGHOST PYTHONDONTWRITEBYTECODE=1 STICPS_BIN_DIR="$build/bin"
+
+# for the unit tests; the integration tests set their own (tests/integration/lib/process.py)
+export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1"
+export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
+export TSAN_OPTIONS="halt_on_error=1"
+[ ! -e "$root/tests/tsan.supp" ] || TSAN_OPTIONS="$TSAN_OPTIONS:suppressions=$root/tests/tsan.supp"
+
+if [ "$only" != integration ]; then
+    echo "== unit tests (ctest)"
+    ctest --test-dir "$build" --output-on-failure --no-tests=error -j 2 --timeout 300 \
+        --output-junit "$results/unit.xml" || true
+fi
+if [ "$only" != unit ]; then
+    echo "== integration and attack tests (pytest)"
+    # packaging/pki.sh and the daemons are driven from here
+    cd "$root"
+    $python -m pytest -p no:cacheprovider -q -ra --tb=short --junitxml="$results/integration.xml" \
+        tests/integration tests/attack "$@" || true
+fi
+exit 0
