@@ -1,0 +1,127 @@
+/* The portability database: one read-only file that says, for any telephone number, which carrier
+ * serves it. It is built from CSV, mapped into memory, and replaced by building the next one over
+ * it (the new file is renamed into place, whoever has the old one open keeps it whole).
+ * docs/npdb-format.md describes the file.
+ *
+ * An open database is immutable: any number of threads may look up in it at once. A build belongs
+ * to one thread. Nothing here prints, takes signals or keeps global state.
+ *
+ * Every call that can fail returns an error code and, when `err` is not NULL, the details; a failed
+ * call leaves its out-parameters untouched. */
+#ifndef STICPS_NPDB_H
+#define STICPS_NPDB_H
+
+#include "sticps/error.h"
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- looking up ---- */
+
+struct sticps_npdb;
+
+/* What the database says about one number. The caller provides it. Its size is part of the ABI and
+ * will not change. */
+struct sticps_npdb_answer {
+    char tn[16];  /* the number looked up, canonical: digits only, country code first */
+    char lrn[16]; /* the location routing number of a ported number, canonical; or "" */
+    char spc[8];  /* who serves it: OCN or Resp Org ID; "" when the database names nobody */
+    int ported;   /* 1: the number has a row of its own; 0: its block decides */
+};
+
+/* Maps the file at `path`. With `verify` not 0 the checksums of the whole file are checked first,
+ * which reads all of it; without, only the header and the table of owners are, and damage elsewhere
+ * can make an answer wrong but never harm the process. The file must not be written in place while
+ * it is open. STICPS_ERR_FILE: cannot be read. STICPS_ERR_NPDB: not a portability file of this
+ * version, or damaged. STICPS_ERR_NO_MEMORY. The caller owns *out (sticps_npdb_close). */
+STICPS_EXPORT enum sticps_err sticps_npdb_open(const char *path, int verify,
+                                               struct sticps_npdb **out,
+                                               struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Accepts NULL. No lookup may be under way. */
+STICPS_EXPORT void sticps_npdb_close(struct sticps_npdb *npdb);
+
+/* Who serves `number`, written as people do (+1 202-555-0123, 2025550123)? With `default_country` 1
+ * ten digits of North American form get the leading 1; 0 adds nothing. A number that nobody serves
+ * is a success with an empty spc. No allocation, lock or system call. STICPS_ERR_TN: not a
+ * telephone number. */
+STICPS_EXPORT enum sticps_err sticps_npdb_lookup(const struct sticps_npdb *npdb, const char *number,
+                                                 unsigned default_country,
+                                                 struct sticps_npdb_answer *out,
+                                                 struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* ---- figures, of an open database and of a build ---- */
+
+enum sticps_npdb_figure {
+    STICPS_NPDB_BYTES,  /* size of the file */
+    STICPS_NPDB_BLOCKS, /* block prefixes in it */
+    STICPS_NPDB_PORTS,  /* ported and toll-free numbers in it */
+    STICPS_NPDB_SPCS,   /* different Service Provider Codes in it */
+    STICPS_NPDB_LRNS,   /* different location routing numbers in it */
+    /* LRNs whose NPA-NXX is in no block: numbers ported to them have no owner */
+    STICPS_NPDB_LRNS_WITHOUT_OWNER,
+
+    /* of a build only, 0 for an open database */
+    STICPS_NPDB_DUPLICATES, /* rows that said again what another had said */
+    STICPS_NPDB_OVERRIDDEN, /* rows that a later one contradicted, with last-wins */
+    STICPS_NPDB_FAULTS      /* rows that were refused */
+};
+
+/* 0 for a figure that this version does not know. */
+STICPS_EXPORT uint64_t sticps_npdb_figure(const struct sticps_npdb *npdb,
+                                          enum sticps_npdb_figure which);
+
+/* ---- building ---- */
+
+/* What to build from, and afterwards what came of it. */
+struct sticps_npdb_build;
+
+/* The caller owns *out (sticps_npdb_build_free). STICPS_ERR_NO_MEMORY. */
+STICPS_EXPORT enum sticps_err sticps_npdb_build_new(struct sticps_npdb_build **out,
+                                                    struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Accepts NULL. */
+STICPS_EXPORT void sticps_npdb_build_free(struct sticps_npdb_build *build);
+
+/* Adds a CSV file of blocks, "prefix,SPC": NPA-NXX, NPA-NXX-X or an E.164 prefix, and who owns it;
+ * "-" for nobody. The path is copied; the file is read by sticps_npdb_build_run.
+ * STICPS_ERR_NO_MEMORY; STICPS_ERR_USAGE for more than 1,000 files. */
+STICPS_EXPORT enum sticps_err
+sticps_npdb_build_add_blocks(struct sticps_npdb_build *build, const char *path,
+                             struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Adds a CSV file of ported and toll-free numbers, "TN,LRN" or "TN,SPC". As above. */
+STICPS_EXPORT enum sticps_err
+sticps_npdb_build_add_ports(struct sticps_npdb_build *build, const char *path,
+                            struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* With `on` not 0, of two rows that contradict each other the later one counts (in the order in
+ * which the files were added); by default that is an error. */
+STICPS_EXPORT void sticps_npdb_build_set_last_wins(struct sticps_npdb_build *build, int on);
+
+/* Called during a run for each of the first 20 rows that are refused, with borrowed texts: the
+ * file, the line (from 1), and what is wrong there. */
+STICPS_EXPORT void sticps_npdb_build_on_fault(struct sticps_npdb_build *build,
+                                              void (*callback)(const char *file, uint64_t line,
+                                                               const char *what, void *arg),
+                                              void *arg);
+
+/* Reads the files and writes the database to `output`: whole and synced to disk under a temporary
+ * name beside it, then renamed. The same rows give the same bytes, whatever their order. May be
+ * repeated. STICPS_ERR_NPDB: rows are wrong; `err` names the first, nothing is written.
+ * STICPS_ERR_FILE: a file cannot be read or written. STICPS_ERR_NO_MEMORY. */
+STICPS_EXPORT enum sticps_err sticps_npdb_build_run(struct sticps_npdb_build *build,
+                                                    const char *output,
+                                                    struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Of the last run. */
+STICPS_EXPORT uint64_t sticps_npdb_build_figure(const struct sticps_npdb_build *build,
+                                                enum sticps_npdb_figure which);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
