@@ -1,0 +1,28 @@
+/* How many connections are open, in all and per client address. Shared by the threads of one
+ * server; an IPv6 client counts by its /64. Called by the listener only. */
+#ifndef SERVER_HTTP_LIMITS_H
+#define SERVER_HTTP_LIMITS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct limits;
+
+/* What a connection counts under. */
+struct limits_key {
+    uint8_t bytes[17]; /* family, then IPv4 address or IPv6 prefix */
+};
+
+struct limits *limits_new(unsigned max_connections, unsigned max_per_address);
+void limits_free(struct limits *limits); /* accepts NULL */
+
+struct limits_key limits_key_of(const struct sockaddr *address);
+
+/* Counts one connection; false, and not counted, when a limit is reached. */
+bool limits_enter(struct limits *limits, const struct limits_key *key);
+void limits_leave(struct limits *limits, const struct limits_key *key);
+
+unsigned limits_open(struct limits *limits);
+
+#endif
