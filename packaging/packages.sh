@@ -7,7 +7,7 @@ PACKAGES_BUILD="gcc libc6-dev cmake ninja-build pkg-config
     libssl-dev libh2o-evloop-dev libpq-dev libjansson-dev libjwt-dev libcurl4-openssl-dev libcyaml-dev
     liburcu-dev uthash-dev zlib1g-dev"
 # the quick start's walk
-PACKAGES_RUN="postgresql postgresql-common openssl curl ca-certificates procps python3-minimal"
+PACKAGES_RUN="postgresql postgresql-common openssl curl ca-certificates procps jq python3"
 # the tests
 PACKAGES_TEST="libcmocka-dev python3 python3-pytest python3-jwt python3-cryptography python3-psycopg2
     secsipidx"

@@ -48,7 +48,7 @@ if [ "${STICPS_TEST_INSIDE:-}" != yes ]; then
         packages_install $PACKAGES_BUILD $PACKAGES_RUN $PACKAGES_TEST
     fi
     echo "== build ($preset)"
-    cmake --preset "$preset" >"$results/cmake.log" 2>&1 || { cat "$results/cmake.log" >&2; exit 1; }
+    cmake --preset "$preset" -DBUILD_TESTING=ON >"$results/cmake.log" 2>&1 || { cat "$results/cmake.log" >&2; exit 1; }
     cmake --build "$build" >"$results/build.log" 2>&1 || { tail -60 "$results/build.log" >&2; exit 1; }
     echo "   built in $(($(date +%s) - started)) s, packages included"
 
