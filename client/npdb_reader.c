@@ -267,41 +267,21 @@ void npdb_lookup(const struct npdb *npdb, const struct tn *tn, struct npdb_answe
     answer->has_owner = answer->spc.text[0] != '\0';
 }
 
-static int by_key(const void *a, const void *b)
+void npdb_owner_figures(const unsigned char *owners, uint32_t count, struct npdb_figures *out)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Owners with and without an LRN share SPCs, so the different ones are counted by sorting. */
-static uint64_t count_spcs(const struct npdb *npdb)
-{
-    uint64_t count = 0, *keys = calloc((size_t)npdb->owners_count + 1, sizeof(*keys));
-    if (keys == NULL)
-        return 0;
-    for (size_t i = 0; i < npdb->owners_count; i++) {
-        struct spc spc;
-        memcpy(spc.text, npdb->owners + i * NPDB_OWNER_SIZE + 8, sizeof(spc.text));
-        keys[i] = spc_key(&spc);
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < count; i++, owners += NPDB_OWNER_SIZE) {
+        bool has_lrn = npdb_get64(owners) != 0, has_spc = owners[8] != 0;
+        out->spcs += has_spc && !has_lrn;
+        out->lrns += has_lrn;
+        out->lrns_without_owner += has_lrn && !has_spc;
     }
-    qsort(keys, npdb->owners_count, sizeof(*keys), by_key);
-    for (size_t i = 0; i < npdb->owners_count; i++)
-        count += keys[i] != 0 && (i == 0 || keys[i] != keys[i - 1]);
-    free(keys);
-    return count;
 }
 
 void npdb_figures(const struct npdb *npdb, struct npdb_figures *out)
 {
-    memset(out, 0, sizeof(*out));
+    npdb_owner_figures(npdb->owners, npdb->owners_count, out);
     out->bytes = npdb->len;
     out->blocks = npdb->blocks.used;
     out->ports = npdb->ports.used;
-    out->spcs = count_spcs(npdb);
-    for (size_t i = 0; i < npdb->owners_count; i++) {
-        const unsigned char *owner = npdb->owners + i * NPDB_OWNER_SIZE;
-        bool has_lrn = npdb_get64(owner) != 0;
-        out->lrns += has_lrn;
-        out->lrns_without_owner += has_lrn && owner[8] == 0;
-    }
 }

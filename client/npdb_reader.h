@@ -49,4 +49,7 @@ void npdb_lookup(const struct npdb *npdb, const struct tn *tn, struct npdb_answe
 /* Reads the owners; not for the call path. */
 void npdb_figures(const struct npdb *npdb, struct npdb_figures *out);
 
+/* Those of them that a table of owners tells: every SPC has one entry there without an LRN. */
+void npdb_owner_figures(const unsigned char *owners, uint32_t count, struct npdb_figures *out);
+
 #endif

@@ -1,0 +1,40 @@
+/* Building a portability file from CSV: files of blocks ("prefix,SPC") and of ported numbers
+ * ("TN,LRN" or "TN,SPC"). Called by the public API (npdb_api.c) and tests. Nothing is written
+ * unless every row is right; docs/npdb-format.md says what a row may look like. */
+#ifndef CLIENT_NPDB_BUILD_H
+#define CLIENT_NPDB_BUILD_H
+
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NPDB_MAX_REPORTED_FAULTS 20
+
+struct npdb_build_options {
+    const char *const *blocks; /* paths, borrowed */
+    size_t blocks_len;
+    const char *const *ports;
+    size_t ports_len;
+    const char *output;
+    bool last_wins; /* of rows that contradict each other; else they are an error */
+    /* Called for the first NPDB_MAX_REPORTED_FAULTS rows that are wrong; may be NULL. */
+    void (*on_fault)(const char *file, uint64_t line, const char *what, void *arg);
+    void *arg;
+};
+
+struct npdb_build_stats {
+    uint64_t bytes, blocks, ports, spcs, lrns, lrns_without_owner;
+    uint64_t duplicates; /* rows that said again what another had said */
+    uint64_t overridden; /* rows that a later one contradicted, with last_wins */
+    uint64_t faults;     /* rows that are wrong */
+};
+
+/* `stats` may be NULL; it is also filled in, as far as known, when the build fails.
+ * STICPS_ERR_NPDB: rows are wrong, err names the first. STICPS_ERR_FILE: a file cannot be read or
+ * written. STICPS_ERR_USAGE: too many files. STICPS_ERR_NO_MEMORY. */
+enum sticps_err npdb_build(const struct npdb_build_options *options, struct npdb_build_stats *stats,
+                           struct sticps_error *err) STICPS_MUST_CHECK;
+
+#endif
