@@ -1,6 +1,6 @@
-/* The two lists that an STI-PA signs: cpsMapping (SPC → CPS URL) and trustList (approved STI-CAs), built
- * and read (PROTOCOL section 1, and rules 2, 3, 5, 6 and 7 of section 2). Whether a list is trusted and
- * new is the client's business (client/list_accept). */
+/* The two lists that an STI-PA signs: cpsMapping (SPC → CPS URL) and trustList (approved STI-CAs),
+ * built and read (PROTOCOL section 1, and rules 2, 3, 5, 6 and 7 of section 2). Whether a list is
+ * trusted and new is the client's business (client/list_accept). */
 #ifndef COMMON_SIGNED_LIST_H
 #define COMMON_SIGNED_LIST_H
 
@@ -46,8 +46,8 @@ struct signed_list_header {
  * exactly as the specification shows them, compact. The caller frees *out. */
 enum sticps_err signed_list_build(const struct cps_entry *entries, size_t entries_len,
                                   int64_t sequence, int64_t exp, const char *x5u, EVP_PKEY *key,
-                                  char **out, size_t *out_len, struct sticps_error *err)
-    STICPS_MUST_CHECK;
+                                  char **out, size_t *out_len,
+                                  struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* The same for trustList: `pems` are certificates in PEM. */
 enum sticps_err trust_list_build(const char *const *pems, size_t pems_len, int64_t sequence,
@@ -56,26 +56,26 @@ enum sticps_err trust_list_build(const char *const *pems, size_t pems_len, int64
 
 /* ---- reading (everybody) ---- */
 
-/* Rule 2, FORM: `body` is the envelope ({"status":"success",…,"cpsList":"<JWS>"}, "caList" for the other
- * kind) or the bare JWS, one line break after it tolerated. `*jws_text` points into `body` for the bare
- * form, or to memory in `*owned` (which the caller frees) for the envelope. */
+/* Rule 2, FORM: `body` is the envelope ({"status":"success",…,"cpsList":"<JWS>"}, "caList" for the
+ * other kind) or the bare JWS, one line break after it tolerated. `*jws_text` points into `body`
+ * for the bare form, or to memory in `*owned` (which the caller frees) for the envelope. */
 enum sticps_err signed_list_unwrap(const char *body, size_t len, enum signed_list_kind kind,
                                    const char **jws_text, size_t *jws_len, char **owned,
                                    struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* Rule 3, HEADER, but for the comparison with the list's own host. */
 enum sticps_err signed_list_header_parse(const struct jws *jws, bool lab,
-                                         struct signed_list_header *out, struct sticps_error *err)
-    STICPS_MUST_CHECK;
+                                         struct signed_list_header *out,
+                                         struct sticps_error *err) STICPS_MUST_CHECK;
 void signed_list_header_clear(struct signed_list_header *header);
 
 /* Rules 6 and 7, PAYLOAD, VERSION, EXP. `now` in Unix seconds; `max_lifetime` in seconds (7 days by
- * default). With now < 0 EXP is parsed but not compared (reading a held list back from disk). `rules`
- * apply to the URLs. On success the caller owns *out (signed_list_free). */
+ * default). With now < 0 EXP is parsed but not compared (reading a held list back from disk).
+ * `rules` apply to the URLs. On success the caller owns *out (signed_list_free). */
 enum sticps_err signed_list_parse(const struct jws *jws, enum signed_list_kind kind, int64_t now,
                                   int64_t max_lifetime, const struct url_rules *rules,
-                                  struct signed_list **out, struct sticps_error *err)
-    STICPS_MUST_CHECK;
+                                  struct signed_list **out,
+                                  struct sticps_error *err) STICPS_MUST_CHECK;
 void signed_list_free(struct signed_list *list); /* accepts NULL */
 
 /* The URL of an SPC in a cpsMapping (borrowed), or NULL. Binary search. */
