@@ -1,0 +1,13 @@
+/* The store of a single node, in memory: hash tables of fixed size under one mutex whose critical
+ * sections take about a microsecond. Numbers and tokens come from outside, so both tables hash with
+ * a secret of the process and nobody can aim for one bucket. */
+#ifndef SERVER_CPS_STORE_MEMORY_H
+#define SERVER_CPS_STORE_MEMORY_H
+
+#include "server/cps/store.h"
+
+/* STICPS_ERR_USAGE for settings out of range, STICPS_ERR_NO_MEMORY, STICPS_ERR_CRYPTO. */
+enum sticps_err store_memory_new(const struct store_settings *settings, struct store **out,
+                                 struct sticps_error *err) STICPS_MUST_CHECK;
+
+#endif
