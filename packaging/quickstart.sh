@@ -135,8 +135,7 @@ title "The STI-PA's admin signs in and admits the SP"
 token=
 request POST "$REGISTRY_URL/api/v1/auth/login" 200 \
     "$(printf '{"userId":"%s","password":"%s"}' "$PA_USER" "$PA_PASSWORD")"
-pa_token=$(field .accessToken)
-token=$pa_token
+token=$(field .accessToken)
 request PUT "$REGISTRY_URL/api/v1/account/$SP_ID" 201 '{"name":"Example Telephone"}'
 request PUT "$REGISTRY_URL/api/v1/account/$SP_ID/spc/1234" 201
 request PUT "$REGISTRY_URL/api/v1/account/$SP_ID/user/$SP_USER" 201 \
@@ -146,7 +145,8 @@ title "The SP's admin signs in and provisions the CPS URL of SPC 1234"
 token=
 request POST "$REGISTRY_URL/api/v1/auth/login" 200 \
     "$(printf '{"userId":"%s","password":"%s"}' "$SP_USER" "$SP_PASSWORD")"
-token=$(field .accessToken)
+sp_token=$(field .accessToken)
+token=$sp_token
 request PUT "$REGISTRY_URL/api/v1/account/$SP_ID/cps/1234" 201 "$(printf '{"url":"%s"}' "$CPS_URL")"
 provisioned=$(now_ms)
 note "and what it may not do: another SP's code, a plain http URL"
@@ -163,7 +163,10 @@ note "header:"
 segment 1 "$here/list.jwt" | jq . | indent
 note "payload:"
 segment 2 "$here/list.jwt" | jq . | indent
-request GET "$REGISTRY_URL/api/v1/account/$SP_ID/cps/1234" 401
+note "and the SP sees that its entry is in it:"
+token=$sp_token
+request GET "$REGISTRY_URL/api/v1/account/$SP_ID/cps/1234" 200
+token=
 note "The same list by OpenSSL alone:"
 verify_list_by_openssl "$here/list.jwt"
 
