@@ -192,7 +192,7 @@ request() {
     answer=$(curl "$@" "$url") || surprise "no answer from $url"
     status=${answer% *}
     note "← $status in $(echo "${answer#* }" | awk '{ printf "%.1f", $1 * 1000 }') ms"
-    { cat "$reply"; echo; } | hide | cut -c 1-1000 | indent
+    { cat "$reply"; echo; } | hide | sed '/^$/d' | cut -c 1-1000 | indent
     [ "$status" = "$want" ] || surprise "$method $url answered $status, not $want"
 }
 

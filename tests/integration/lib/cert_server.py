@@ -31,6 +31,7 @@ class CertServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def setup(self):
                 # the handshake belongs to the connection's own thread, so that one slow client blocks no other
