@@ -16,7 +16,8 @@ tls.load_cert_chain(certificate, key)
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 10
-    wbufsize = 65536  # header and body leave together
+    wbufsize = 65536  # header and body leave together,
+    disable_nagle_algorithm = True  # and at once, although session tickets went before
 
     def setup(self):
         # the handshake is done by the connection's own thread: a slow client holds up no other
