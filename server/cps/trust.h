@@ -1,0 +1,41 @@
+/* The approved STI-CAs, as every thread sees them: an immutable set that is replaced whole, with a
+ * number that tells who kept a checked certificate that the check is to be done again.
+ *
+ * Filled by trust_load_bundle (a PEM file) or by ca_list (the STI-PA's signed list). Read by
+ * credentials. */
+#ifndef SERVER_CPS_TRUST_H
+#define SERVER_CPS_TRUST_H
+
+#include "common/cert.h"
+#include "common/error.h"
+
+#include <stdint.h>
+
+#define TRUST_FOREVER INT64_MAX
+
+struct trust;
+
+/* Immutable and reference-counted. */
+struct trust_set {
+    const struct anchors *anchors;
+    uint64_t generation; /* 1 for the first set published, rises by one */
+    int64_t expires;     /* Unix seconds; not to be used in this second or later */
+};
+
+enum sticps_err trust_new(struct trust **out, struct sticps_error *err) STICPS_MUST_CHECK;
+void trust_free(struct trust *trust); /* accepts NULL; sets that are held stay valid */
+
+/* Replaces the set; `anchors` is taken over, also on failure. Any thread. */
+enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, int64_t expires,
+                              struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Publishes the certificates of a PEM file; on error the old set stays. STICPS_ERR_FILE. */
+enum sticps_err trust_load_bundle(struct trust *trust, const char *path,
+                                  struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Gives back the caller's reference `held` (or NULL) and returns a reference to the current set;
+ * NULL when none was published yet. One atomic load when nothing changed. Any thread. */
+const struct trust_set *trust_current(struct trust *trust, const struct trust_set *held);
+void trust_set_unref(const struct trust_set *set); /* accepts NULL */
+
+#endif
