@@ -69,9 +69,12 @@ static const char *cut_field(const char *p, const char *end, const char **field,
     return p;
 }
 
+/* 0xfe and 0xff are in no UTF-8: a file that starts with one is UTF-16, and every row of it is bad.
+ */
 static bool is_heading(const char *field, size_t len)
 {
-    return len > 0 && strchr("0123456789+(-.", field[0]) == NULL;
+    return len > 0 && strchr("0123456789+(-.", field[0]) == NULL &&
+           (unsigned char)field[0] >= 0x20 && (unsigned char)field[0] < 0xfe;
 }
 
 static enum npdb_csv_result bad(struct sticps_error *err, const char *fault)
