@@ -46,6 +46,11 @@ struct server_thread *pending_thread(struct pending *pending);
  * INTERNAL, so that no path can leave it without an answer. */
 void pending_done(struct pending *pending);
 
+/* The operation is over and the request goes on in another way, which may make a pending of its
+ * own: what an asynchronous authenticate hook calls before router_continue(). The request, or NULL
+ * when it is gone; `pending` must not be used again. */
+struct request *pending_detach(struct pending *pending);
+
 /* Called when the request goes away or its deadline passes before pending_done, so that a waiter
  * can leave its queue; inside, pending_request is already NULL, and pending_done may be called. */
 void pending_on_gone(struct pending *pending, void (*gone)(struct pending *pending));

@@ -61,6 +61,9 @@ bool bearer_parse(const char *value, size_t len, const char **token, size_t *tok
 
 /* The client's address as text ("192.0.2.1", "2001:db8::1"; an IPv4-mapped one as IPv4). */
 const char *request_client(const struct request *request);
+/* Has the client closed its side? h2o 2.2.5 stops reading while a handler works and does not
+ * notice; asks the kernel. For answers that must not be lost, after a wait. */
+bool request_client_left(const struct request *request);
 /* 16 hexadecimal digits; also in the reply (X-Request-Id) and in the logs. */
 const char *request_id(const struct request *request);
 

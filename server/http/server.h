@@ -37,7 +37,7 @@ struct server_options {
     unsigned max_per_address;      /* per client address, an IPv6 /64 counting as one; 0: 256 */
     unsigned request_timeout_ms;   /* to receive one whole request, and to sit idle; 0: 10,000 */
     unsigned handshake_timeout_ms; /* TLS; 0: 5,000 */
-    unsigned write_timeout_ms;     /* to take one whole answer; 0: 120,000 */
+    unsigned write_timeout_ms;     /* to take 128 KiB of an answer; 0: 60,000 */
     unsigned drain_timeout_ms;     /* for requests in flight when stopping; 0: 10,000 */
     unsigned handler_deadline_ms;  /* default of struct pending; 0: 5,000 */
     bool access_log;               /* a line per request on stderr */
@@ -121,7 +121,7 @@ void server_counters_read(const struct server *server, struct server_counters *o
 /* ---- threads ---- */
 
 size_t server_threads(const struct server *server);
-/* Valid from the first thread_start to the end of server_run. */
+/* Valid from the first thread_start to server_free. */
 struct server_thread *server_thread_at(struct server *server, size_t index);
 size_t server_thread_index(const struct server_thread *thread);
 struct server *server_thread_server(const struct server_thread *thread);

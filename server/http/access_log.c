@@ -1,0 +1,52 @@
+#include "server/http/internal.h"
+#include "server/http/log.h"
+
+#include <time.h>
+
+static void count(struct server_thread *thread, int status)
+{
+    int class = status / 100;
+    atomic_fetch_add_explicit(&thread->requests, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&thread->responses[class >= 1 && class <= 5 ? class : 0], 1,
+                              memory_order_relaxed);
+}
+
+static int64_t since_us(uint64_t started_us)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    return (int64_t)(now_us - started_us);
+}
+
+/* Called by h2o when a request's memory is about to go; its connection may be closed already, so
+ * nothing of the socket is touched for requests that h2o refused by itself. */
+void access_log_request(h2o_req_t *req)
+{
+    const struct request *request = request_of(req);
+    if (request == NULL) {
+        struct connection *connection = connection_of(req);
+        count(connection->thread, req->res.status);
+        if (connection->thread->server->options.access_log)
+            log_fields(LOG_LEVEL_INFO, "refused", LOG_TEXT("client", connection->client),
+                       LOG_NUMBER("status", req->res.status),
+                       LOG_TEXT("listener", connection->listener->name));
+        return;
+    }
+    count(request->thread, req->res.status);
+    if (!request->thread->server->options.access_log)
+        return;
+    const struct log_field fields[] = {
+        LOG_TEXT("method", request->method),
+        LOG_TEXT("path", request->path),
+        LOG_NUMBER("status", req->res.status),
+        LOG_NUMBER("bytes", req->bytes_sent),
+        LOG_NUMBER("us", since_us(request->started_us)),
+        LOG_TEXT("client", request->connection->client),
+        LOG_TEXT("listener", request->listener->name),
+        LOG_TEXT("request", request->id),
+        LOG_TEXT("user", request->user),
+    };
+    size_t len = sizeof(fields) / sizeof(fields[0]);
+    log_event(LOG_LEVEL_INFO, "request", fields, request->user != NULL ? len : len - 1);
+}

@@ -1,0 +1,146 @@
+#include "server/http/router.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static bool is_param(const char *segment, size_t len)
+{
+    return len > 2 && segment[0] == '{' && segment[len - 1] == '}';
+}
+
+/* The segment of `path` that begins at `at`, up to the next '/' or the end. */
+static size_t segment_len(const char *path, size_t len, size_t at)
+{
+    const char *slash = memchr(path + at, '/', len - at);
+    return slash != NULL ? (size_t)(slash - path) - at : len - at;
+}
+
+/* Does `pattern` take `path`? Fills the params; `*literals` counts the segments that matched as
+ * written. */
+static bool pattern_match(const char *pattern, const char *path, size_t path_len,
+                          struct route_match *match, size_t *literals)
+{
+    size_t pattern_len = strlen(pattern), p = 0, at = 0;
+    match->params_len = 0;
+    *literals = 0;
+    for (;;) {
+        if (p >= pattern_len || at >= path_len)
+            return p >= pattern_len && at >= path_len;
+        if (pattern[p] != '/' || path[at] != '/')
+            return false;
+        p++;
+        at++;
+        size_t pn = segment_len(pattern, pattern_len, p), n = segment_len(path, path_len, at);
+        if (is_param(pattern + p, pn)) {
+            if (n == 0 || match->params_len == ROUTE_MAX_PARAMS)
+                return false;
+            match->params[match->params_len++] =
+                (struct route_param){pattern + p + 1, pn - 2, at, n};
+        } else {
+            if (pn != n || memcmp(pattern + p, path + at, n) != 0)
+                return false;
+            ++*literals;
+        }
+        p += pn;
+        at += n;
+    }
+}
+
+static bool method_is(const char *route_method, const char *method, size_t len)
+{
+    if (strlen(route_method) == len && memcmp(route_method, method, len) == 0)
+        return true;
+    return len == 4 && memcmp(method, "HEAD", 4) == 0 && strcmp(route_method, "GET") == 0;
+}
+
+void router_match(const struct route *routes, size_t routes_len, const char *method,
+                  size_t method_len, const char *path, size_t path_len, struct route_match *out)
+{
+    *out = (struct route_match){0};
+    size_t best = 0;
+    for (size_t i = 0; i < routes_len; i++) {
+        struct route_match found = {0};
+        size_t literals;
+        if (!pattern_match(routes[i].path, path, path_len, &found, &literals))
+            continue;
+        out->path_known = true;
+        if (!method_is(routes[i].method, method, method_len) ||
+            (out->route != NULL && literals <= best))
+            continue;
+        found.route = &routes[i];
+        found.path_known = true;
+        *out = found;
+        best = literals;
+    }
+}
+
+/* Appends ", METHOD" unless the list has it already. */
+static void allow_add(char *out, size_t out_size, const char *method)
+{
+    size_t len = strlen(out), n = strlen(method);
+    for (const char *at = strstr(out, method); at != NULL; at = strstr(at + 1, method))
+        if ((at == out || at[-1] == ' ') && (at[n] == ',' || at[n] == '\0'))
+            return;
+    if (len + n + 3 <= out_size)
+        snprintf(out + len, out_size - len, "%s%s", len > 0 ? ", " : "", method);
+}
+
+void router_allow(const struct route *routes, size_t routes_len, const char *path, size_t path_len,
+                  char *out, size_t out_size)
+{
+    out[0] = '\0';
+    for (size_t i = 0; i < routes_len; i++) {
+        struct route_match found = {0};
+        size_t literals;
+        if (!pattern_match(routes[i].path, path, path_len, &found, &literals))
+            continue;
+        allow_add(out, out_size, routes[i].method);
+        if (strcmp(routes[i].method, "GET") == 0)
+            allow_add(out, out_size, "HEAD");
+    }
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return -1;
+}
+
+bool router_decode_segment(const char *raw, size_t len, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        int c = (unsigned char)raw[i];
+        if (raw[i] == '%') {
+            if (len - i < 3 || hex_value(raw[i + 1]) < 0 || hex_value(raw[i + 2]) < 0)
+                return false;
+            c = hex_value(raw[i + 1]) * 16 + hex_value(raw[i + 2]);
+            i += 2;
+        }
+        if (c == '\0' || c == '/')
+            return false;
+        out[n++] = (char)c;
+    }
+    out[n] = '\0';
+    return n > 0;
+}
+
+bool router_media_type_is(const char *header, size_t len, const char *expected)
+{
+    const char *semicolon = memchr(header, ';', len);
+    if (semicolon != NULL)
+        len = (size_t)(semicolon - header);
+    while (len > 0 && (header[len - 1] == ' ' || header[len - 1] == '\t'))
+        len--;
+    while (len > 0 && (header[0] == ' ' || header[0] == '\t')) {
+        header++;
+        len--;
+    }
+    return len == strlen(expected) && strncasecmp(header, expected, len) == 0;
+}
