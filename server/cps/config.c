@@ -190,7 +190,7 @@ static enum sticps_err sizes(const struct loading *l, const struct raw_config *r
         code = number32(l, "limits.per_address", limits->per_address, 1, 1000000, 256,
                         &config->max_per_address);
     if (code == STICPS_OK)
-        code = number32(l, "threads", raw->threads, 0, 64, 0, &config->threads);
+        code = number32(l, "threads", raw->threads, 0, 16, 0, &config->threads);
     config->store.max_entries = (size_t)entries;
     config->store.max_bytes = (size_t)bytes;
     return code;

@@ -1,0 +1,59 @@
+/* What the routes of sticps-cpsd share: the daemon (request_daemon) and its part on each server
+ * thread (request_state). Made by main. */
+#ifndef SERVER_CPS_CPS_H
+#define SERVER_CPS_CPS_H
+
+#include "common/clock.h"
+#include "server/cps/ca_list.h"
+#include "server/cps/config.h"
+#include "server/cps/store.h"
+#include "server/cps/trust.h"
+#include "server/cps/verify.h"
+#include "server/cps/x5u_source.h"
+#include "server/http/router.h"
+#include "server/http/timer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct sticps_client;
+struct waiting;
+
+struct cps {
+    struct config *config;
+    struct clock clock;
+    struct store *store;
+    struct trust *trust;
+    struct ca_list *ca_list; /* NULL when a bundle is configured */
+    struct sticps_client *client;
+};
+
+struct cps_thread {
+    struct cps *cps;
+    struct x5u_source source;
+    struct credentials *credentials;
+    struct verifier verifier;
+    struct waiting *waiting; /* give_routes: requests that wait for a PASSporT */
+    struct server_thread *thread;
+    struct timer second; /* on the first thread only */
+};
+
+/* Public: PASSporTs come in. */
+extern const struct route receive_routes[];
+extern const size_t receive_routes_len;
+
+/* Private: PASSporTs go out. */
+extern const struct route give_routes[];
+extern const size_t give_routes_len;
+
+/* The authenticate hook of the private listener: bearer token, and client certificate where
+ * configured. */
+bool give_authenticate(struct request *request, const struct route *route);
+
+/* The server drains: answers all who wait on this thread. */
+void give_end_waiting(struct cps_thread *thread);
+
+/* GET /health, on both listeners. */
+void health_get(struct request *request);
+
+#endif

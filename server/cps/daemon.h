@@ -1,0 +1,16 @@
+/* sticps-cpsd put together: what a configuration asks for, served until a signal. Called by main.
+ */
+#ifndef SERVER_CPS_DAEMON_H
+#define SERVER_CPS_DAEMON_H
+
+#include "common/error.h"
+#include "server/cps/config.h"
+
+/* Reads every file that the configuration names, and judges it; opens no socket. */
+enum sticps_err daemon_check(const struct config *config,
+                             struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Serves until SIGTERM or SIGINT, then drains. `config` is borrowed. */
+enum sticps_err daemon_run(struct config *config, struct sticps_error *err) STICPS_MUST_CHECK;
+
+#endif

@@ -1,0 +1,86 @@
+/* sticps-cpsd: the Call Placement Service of a terminating provider. Command line and exit status.
+ */
+#include "common/error.h"
+#include "server/cps/config.h"
+#include "server/cps/daemon.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#ifndef STICPS_VERSION
+#define STICPS_VERSION "unknown"
+#endif
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const char usage[] =
+    "Usage: sticps-cpsd [-t] [-c FILE]\n"
+    "Receives PASSporTs out of band, verifies them, and hands them to the STI-VS.\n"
+    "\n"
+    "  -c, --config FILE  the configuration (default /etc/sticps/cpsd.yaml)\n"
+    "  -t, --test         check the configuration and the files it names, and exit\n"
+    "  -h, --help         this text\n"
+    "  -V, --version      the version\n"
+    "\n"
+    "Exit status: 0 done, 1 failed while starting or running, 2 wrong usage or configuration.\n";
+
+static int complain(const struct sticps_error *err, int status)
+{
+    fprintf(stderr, "sticps-cpsd: %s%s%s\n", err->where, err->where[0] != '\0' ? ": " : "",
+            err->text);
+    return status;
+}
+
+static int serve(const char *path, bool test)
+{
+    struct sticps_error err = {0};
+    struct config *config = NULL;
+    if (config_load(path, &config, &err) != STICPS_OK)
+        return complain(&err, EXIT_USAGE);
+    int status = EXIT_DONE;
+    if (daemon_check(config, &err) != STICPS_OK)
+        status = complain(&err, EXIT_USAGE);
+    else if (test)
+        printf("sticps-cpsd: %s is well formed\n", path);
+    else if (daemon_run(config, &err) != STICPS_OK)
+        status = complain(&err, EXIT_FAILED);
+    config_free(config);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"test", no_argument, NULL, 't'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {NULL, 0, NULL, 0}};
+    const char *path = "/etc/sticps/cpsd.yaml";
+    bool test = false;
+    int option;
+    while ((option = getopt_long(argc, argv, "c:thV", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            path = optarg;
+            break;
+        case 't':
+            test = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_DONE;
+        case 'V':
+            puts("sticps-cpsd " STICPS_VERSION);
+            return EXIT_DONE;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    return serve(path, test);
+}
