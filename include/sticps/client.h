@@ -55,6 +55,13 @@ sticps_client_start_thread(struct sticps_client *client,
 /* Returns when the thread has ended; requests under way stay so. No effect without a thread. */
 STICPS_EXPORT void sticps_client_stop_thread(struct sticps_client *client);
 
+/* The portability files that numbers are looked up in, in this order; they replace the ones before,
+ * at once for every thread. Also the way to take up a file that was built anew. On failure
+ * (STICPS_ERR_FILE, STICPS_ERR_NPDB) the ones before stay. */
+STICPS_EXPORT enum sticps_err sticps_client_set_npdb(struct sticps_client *client,
+                                                     const char *const *paths, size_t count,
+                                                     struct sticps_error *err) STICPS_MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

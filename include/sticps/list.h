@@ -80,7 +80,7 @@ STICPS_EXPORT enum sticps_err sticps_list_load(struct sticps_client *client,
                                                enum sticps_list_kind kind,
                                                struct sticps_error *err) STICPS_MUST_CHECK;
 
-/* The list held in memory (the caller's reference), or NULL. Takes a short lock. */
+/* The list held in memory (the caller's reference), or NULL. Never waits. */
 STICPS_EXPORT struct sticps_list *sticps_list_held(struct sticps_client *client,
                                                    enum sticps_list_kind kind);
 

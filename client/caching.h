@@ -1,0 +1,27 @@
+/* How long an HTTP answer may be kept (RFC 9111, for a private cache), read from its header lines.
+ * Pure. Called by fetch.c. */
+#ifndef CLIENT_CACHING_H
+#define CLIENT_CACHING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct caching {
+    bool forbidden; /* no-store or no-cache */
+    bool has_max_age, has_expires, has_date;
+    int64_t max_age, expires, date, age; /* seconds */
+};
+
+/* Takes one header line ("Name: value", with or without its line break); others are ignored. */
+void caching_header(struct caching *caching, const char *line, size_t len);
+
+/* Seconds from `now` (Unix) that the answer may be kept: 0 for not at all, -1 when it does not say.
+ */
+int64_t caching_lifetime(const struct caching *caching, int64_t now);
+
+/* The value of a header line when it is the header `name` (case folded), without white space around
+ * it; else NULL. */
+const char *header_value(const char *line, size_t len, const char *name, size_t *value_len);
+
+#endif

@@ -1,0 +1,255 @@
+#include "client/client.h"
+
+#include "sticps/list.h"
+#include "sticps/sticps.h"
+#include "sticps/x5u.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+const char *sticps_version(void)
+{
+    return STICPS_VERSION;
+}
+
+/* ---- making and freeing ---- */
+
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+static CURLcode curl_ready;
+
+/* Never undone: a resolver thread that outlived its deadline may still be in libcurl. */
+static void init_curl(void)
+{
+    curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static enum sticps_err load_anchors(struct sticps_client *client, struct sticps_error *err)
+{
+    enum sticps_err code = anchors_new(&client->anchors, err);
+    const struct text_list *list = &client->options->anchors;
+    for (size_t i = 0; i < list->len && code == STICPS_OK; i++)
+        code = anchors_add(client->anchors, list->items[i].data, list->items[i].len,
+                           STICPS_ERR_USAGE, err);
+    return code;
+}
+
+static enum sticps_err make_parts(struct sticps_client *client, struct sticps_error *err)
+{
+    const struct sticps_options *options = client->options;
+    enum sticps_err code = load_anchors(client, err);
+    if (code == STICPS_OK)
+        code = lists_new(options, &client->gate, &client->lists, err);
+    if (code == STICPS_OK)
+        code = loop_new(&client->loop, err);
+    if (code == STICPS_OK)
+        code = fetcher_new(client->loop, options, &client->fetcher, err);
+    if (code == STICPS_OK)
+        code = x5u_cache_new(client->fetcher, options, &client->x5u, err);
+    client->list_source = (struct list_source){
+        .options = options,
+        .anchors = client->anchors,
+        .fetcher = client->fetcher,
+        .x5u = client->x5u,
+        .lists = client->lists,
+    };
+    return code;
+}
+
+enum sticps_err sticps_client_new(const struct sticps_options *options, struct sticps_client **out,
+                                  struct sticps_error *err)
+{
+    pthread_once(&curl_once, init_curl);
+    if (curl_ready != CURLE_OK)
+        return fail(err, STICPS_ERR_CRYPTO, NULL, "libcurl cannot start: %s",
+                    curl_easy_strerror(curl_ready));
+    struct sticps_client *client = calloc(1, sizeof(*client));
+    if (client == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    gate_init(&client->gate);
+    atomic_init(&client->numbers, NULL);
+    client->options = options_copy(options);
+    enum sticps_err code = client->options != NULL
+                               ? make_parts(client, err)
+                               : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    if (code == STICPS_OK)
+        *out = client;
+    else
+        sticps_client_free(client);
+    return code;
+}
+
+static void number_sources_free(struct number_sources *sources)
+{
+    if (sources == NULL)
+        return;
+    for (size_t i = 0; i < sources->len; i++)
+        number_source_free(sources->items[i]);
+    free(sources);
+}
+
+void sticps_client_free(struct sticps_client *client)
+{
+    if (client == NULL)
+        return;
+    if (client->loop != NULL)
+        loop_stop_thread(client->loop);
+    if (client->fetcher != NULL)
+        fetcher_close(client->fetcher); /* the callbacks of what is under way */
+    x5u_cache_free(client->x5u);
+    struct fetcher *fetcher = client->fetcher;
+    loop_free(client->loop); /* its connections use the fetcher's share */
+    fetcher_free(fetcher);
+    lists_free(client->lists);
+    number_sources_free(atomic_load(&client->numbers));
+    gate_destroy(&client->gate);
+    anchors_free(client->anchors);
+    sticps_options_free(client->options);
+    free(client);
+}
+
+/* ---- the loop ---- */
+
+int sticps_client_fd(const struct sticps_client *client)
+{
+    return loop_fd(client->loop);
+}
+
+enum sticps_err sticps_client_process(struct sticps_client *client, struct sticps_error *err)
+{
+    if (loop_has_thread(client->loop))
+        return fail(err, STICPS_ERR_USAGE, NULL, "the client runs its loop in its own thread");
+    return loop_process(client->loop, err);
+}
+
+enum sticps_err sticps_client_start_thread(struct sticps_client *client, struct sticps_error *err)
+{
+    return loop_start_thread(client->loop, err);
+}
+
+void sticps_client_stop_thread(struct sticps_client *client)
+{
+    loop_stop_thread(client->loop);
+}
+
+/* ---- portability ---- */
+
+static enum sticps_err open_source(const char *path, struct number_source **out,
+                                   struct sticps_error *err)
+{
+    struct npdb *npdb = NULL;
+    enum sticps_err code = npdb_open(path, NPDB_CHECK_HEADER, &npdb, err);
+    if (code != STICPS_OK)
+        return code;
+    code = number_source_npdb(npdb, out, err);
+    if (code != STICPS_OK)
+        npdb_close(npdb);
+    return code;
+}
+
+enum sticps_err sticps_client_set_npdb(struct sticps_client *client, const char *const *paths,
+                                       size_t count, struct sticps_error *err)
+{
+    struct number_sources *sources = calloc(1, sizeof(*sources) + count * sizeof(void *));
+    if (sources == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    for (; sources->len < count; sources->len++) {
+        enum sticps_err code = open_source(paths[sources->len], &sources->items[sources->len], err);
+        if (code != STICPS_OK) {
+            number_sources_free(sources);
+            return code;
+        }
+    }
+    struct number_sources *old = atomic_exchange(&client->numbers, sources);
+    gate_wait(&client->gate);
+    number_sources_free(old);
+    return STICPS_OK;
+}
+
+/* ---- certificates ---- */
+
+void sticps_x5u_fetch(struct sticps_client *client, const char *url, sticps_x5u_fn *callback,
+                      void *ctx)
+{
+    x5u_cache_get(client->x5u, url, client->options->x5u_timeout, callback, ctx);
+}
+
+void sticps_x5u_forget(struct sticps_client *client, const char *url)
+{
+    x5u_cache_forget(client->x5u, url);
+}
+
+/* ---- lists ---- */
+
+void sticps_list_fetch(struct sticps_client *client, enum sticps_list_kind kind, const char *url,
+                       sticps_list_fn *callback, void *ctx)
+{
+    list_source_fetch(&client->list_source, kind, url, callback, ctx);
+}
+
+void sticps_trust_list_fetch(struct sticps_client *client, const char *url,
+                             sticps_list_fn *callback, void *ctx)
+{
+    sticps_list_fetch(client, STICPS_LIST_CA, url, callback, ctx);
+}
+
+struct list_wait {
+    struct loop *loop;
+    struct loop_signal done;
+    enum sticps_err code;
+    struct sticps_error err;
+    struct sticps_list_result result;
+};
+
+static void on_list_wait(void *ctx, enum sticps_err code, const struct sticps_error *err,
+                         const struct sticps_list_result *result)
+{
+    struct list_wait *wait = ctx;
+    wait->code = code;
+    if (code == STICPS_OK) {
+        wait->result = *result;
+        sticps_list_ref(result->list);
+    } else {
+        wait->err = *err;
+    }
+    loop_signal_set(wait->loop, &wait->done);
+}
+
+enum sticps_err sticps_list_fetch_wait(struct sticps_client *client, enum sticps_list_kind kind,
+                                       const char *url, struct sticps_list **list,
+                                       enum sticps_list_status *status, int64_t *previous,
+                                       struct sticps_error *err)
+{
+    struct list_wait wait = {.loop = client->loop};
+    sticps_list_fetch(client, kind, url, on_list_wait, &wait);
+    loop_wait(client->loop, &wait.done);
+    if (wait.code != STICPS_OK) {
+        if (err != NULL)
+            *err = wait.err;
+        return wait.code;
+    }
+    *list = wait.result.list;
+    if (status != NULL)
+        *status = wait.result.status;
+    if (previous != NULL)
+        *previous = wait.result.previous;
+    return STICPS_OK;
+}
+
+enum sticps_err sticps_list_load(struct sticps_client *client, enum sticps_list_kind kind,
+                                 struct sticps_error *err)
+{
+    return lists_load(client->lists, kind, err);
+}
+
+struct sticps_list *sticps_list_held(struct sticps_client *client, enum sticps_list_kind kind)
+{
+    return lists_held(client->lists, kind);
+}
+
+enum sticps_err sticps_list_reset(struct sticps_client *client, enum sticps_list_kind kind,
+                                  int64_t sequence, int64_t *previous_floor, bool *dropped,
+                                  struct sticps_error *err)
+{
+    return lists_reset(client->lists, kind, sequence, previous_floor, dropped, err);
+}

@@ -1,0 +1,37 @@
+/* The client handle: who owns what. Only the files of the public calls look inside. */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include "client/fetch.h"
+#include "client/gate.h"
+#include "client/list_source.h"
+#include "client/lists.h"
+#include "client/loop.h"
+#include "client/number_source.h"
+#include "client/options.h"
+#include "client/x5u_cache.h"
+#include "common/cert.h"
+#include "sticps/client.h"
+
+#include <stdatomic.h>
+
+/* The portability sources, in the order in which they are asked. Immutable; replaced as a whole. */
+struct number_sources {
+    size_t len;
+    struct number_source *items[];
+};
+
+/* Members are made from top to bottom and freed from bottom to top. */
+struct sticps_client {
+    struct sticps_options *options;
+    struct anchors *anchors;
+    struct gate gate; /* of `numbers` and of the held lists */
+    _Atomic(struct number_sources *) numbers;
+    struct lists *lists;
+    struct loop *loop;
+    struct fetcher *fetcher;
+    struct x5u_cache *x5u;
+    struct list_source list_source;
+};
+
+#endif

@@ -1,0 +1,66 @@
+/* Everything that this project asks of an HTTPS server as a client, under the rules of PROTOCOL
+ * sections 2 and 4: https only, TLS 1.2 or later with host and peer verified, HTTP/1.1, no
+ * redirects, no proxy, no cookies, the address checked after DNS, headers and body bounded, one
+ * total deadline. libcurl's multi interface underneath; nothing here ever waits.
+ *
+ * Called by x5u_cache, list_source, deliver and retrieve. Knows no format: any whole answer,
+ * whatever its status, is a success here. */
+#ifndef CLIENT_FETCH_H
+#define CLIENT_FETCH_H
+
+#include "client/loop.h"
+#include "client/options.h"
+#include "common/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct fetcher;
+
+/* `options` stay the caller's and outlive the fetcher, as does `loop`. */
+enum sticps_err fetcher_new(struct loop *loop, const struct sticps_options *options,
+                            struct fetcher **out, struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Ends every fetch under way with STICPS_ERR_FETCH and refuses new ones. The loop is stopped. */
+void fetcher_close(struct fetcher *fetcher);
+void fetcher_free(struct fetcher *fetcher); /* accepts NULL; closed */
+
+struct fetch_request {
+    const char *url;        /* https; the caller has checked its form */
+    unsigned timeout_ms;    /* total, from name resolution to the last byte */
+    size_t max_body;        /* bytes, after decompression */
+    bool gzip;              /* ask for compression */
+    bool private_addresses; /* loopback and private ranges are open (always so with the lab option)
+                             */
+    bool client_certificate;
+    const char *if_none_match; /* or NULL */
+    const char *bearer;        /* token, or NULL */
+    const char *content_type;  /* of `body`; NULL for GET */
+    const char *body;          /* POSTed; copied */
+    size_t body_len;
+};
+
+struct fetch_answer {
+    int status;
+    const char *body; /* NUL-terminated */
+    size_t body_len;
+    const char *etag; /* as received, printable ASCII, or "" */
+    const char *content_type;
+    int64_t lifetime; /* seconds it may be cached: 0 not at all, -1 when the server does not say */
+};
+
+/* STICPS_OK with a whole answer; FETCH, ADDRESS or NO_MEMORY with `err` (never NULL). In the loop's
+ * thread, once. The answer is borrowed until it returns. */
+typedef void fetch_fn(void *ctx, enum sticps_err code, const struct sticps_error *err,
+                      const struct fetch_answer *answer);
+
+/* From any thread. On failure (NO_MEMORY, or FETCH once the fetcher is closed) `callback` is not
+ * called. */
+enum sticps_err fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
+                            fetch_fn *callback, void *ctx,
+                            struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* STICPS_ERR_FETCH for an answer whose status is not the expected one. */
+enum sticps_err fetch_bad_status(struct sticps_error *err, const char *url, int status);
+
+#endif

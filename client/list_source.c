@@ -1,0 +1,244 @@
+#include "client/list_source.h"
+
+#include "common/url.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAX_LIST (16 * 1024 * 1024)
+
+/* In the order in which they happen. SIGNER twice when a cached chain fails. */
+enum phase { PHASE_LIST, PHASE_SIGNER, PHASE_SIGNER_AGAIN };
+
+struct list_fetch {
+    const struct list_source *source;
+    enum sticps_list_kind kind;
+    enum phase phase;
+    char *url;
+    int64_t deadline; /* monotonic, ms */
+    bool conditional; /* If-None-Match was sent */
+    bool chain_cached;
+    struct list_state held; /* as it was when the fetch began */
+    struct list_candidate candidate;
+    char etag[256];
+    sticps_list_fn *callback;
+    void *ctx;
+};
+
+static void on_chain(void *ctx, enum sticps_err code, const struct sticps_error *err,
+                     const char *pem, size_t len, int64_t expires_at);
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int64_t now_of(const struct list_fetch *fetch)
+{
+    return clock_now(&fetch->source->options->clock);
+}
+
+static void fetch_free(struct list_fetch *fetch)
+{
+    list_candidate_clear(&fetch->candidate);
+    list_state_clear(&fetch->held);
+    free(fetch->url);
+    free(fetch);
+}
+
+static void finish(struct list_fetch *fetch, enum sticps_err code, const struct sticps_error *err,
+                   const struct sticps_list_result *result)
+{
+    fetch->callback(fetch->ctx, code, err, result);
+    fetch_free(fetch);
+}
+
+/* ---- rules 4 to 9 ---- */
+
+static enum sticps_err judge(struct list_fetch *fetch, const struct cert_chain *chain,
+                             const char *pem, int64_t chain_expires,
+                             struct sticps_list_result *result, struct sticps_error *err)
+{
+    const struct list_source *source = fetch->source;
+    struct signed_list *payload = NULL;
+    enum sticps_err code =
+        list_accept_signer(&fetch->candidate, chain, source->anchors, now_of(fetch), err);
+    if (code == STICPS_OK)
+        code =
+            list_accept_payload(&fetch->candidate, now_of(fetch), source->options, &payload, err);
+    if (code != STICPS_OK)
+        return code;
+    bool keep = chain_expires > now_of(fetch); /* what may not be cached is not written either */
+    struct list_commit commit = {
+        .kind = fetch->kind,
+        .candidate = &fetch->candidate,
+        .payload = payload,
+        .accepted =
+            {
+                .fetched_at = now_of(fetch),
+                .source = fetch->url,
+                .etag = fetch->etag,
+                .x5u = fetch->candidate.header.x5u,
+                .chain = keep ? pem : "",
+                .chain_expires = keep ? chain_expires : 0,
+            },
+    };
+    code = lists_commit(source->lists, &commit, &result->status, &result->previous, &result->list,
+                        err);
+    signed_list_free(payload);
+    return code;
+}
+
+/* ---- the signer's certificate ---- */
+
+static void ask_for_chain(struct list_fetch *fetch)
+{
+    struct x5u_cache *cache = fetch->source->x5u;
+    const char *x5u = fetch->candidate.header.x5u;
+    int64_t left = fetch->deadline - monotonic_ms();
+    if (left <= 0) {
+        struct sticps_error err = {0};
+        fail(&err, STICPS_ERR_FETCH, x5u,
+             "the deadline of %u ms for list and certificate together has passed",
+             fetch->source->options->list_timeout);
+        finish(fetch, STICPS_ERR_FETCH, &err, NULL);
+        return;
+    }
+    fetch->chain_cached = x5u_cache_holds(cache, x5u);
+    x5u_cache_get(cache, x5u, (unsigned)left, on_chain, fetch);
+}
+
+static void on_chain(void *ctx, enum sticps_err code, const struct sticps_error *fetch_err,
+                     const char *pem, size_t len, int64_t expires_at)
+{
+    struct list_fetch *fetch = ctx;
+    struct sticps_error err = *fetch_err;
+    struct sticps_list_result result = {0};
+    struct cert_chain *chain = NULL;
+    if (code == STICPS_OK)
+        code = cert_chain_parse(pem, len, STICPS_ERR_SIGNER, &chain, &err);
+    else if (code == STICPS_ERR_BAD_IDENTITY_INFO) /* not about a PASSporT here */
+        code = err.code = STICPS_ERR_SIGNER;
+    if (code == STICPS_OK)
+        code = judge(fetch, chain, pem, expires_at, &result, &err);
+    cert_chain_unref(chain);
+
+    /* Rule 4: the STI-PA may have put a new certificate under the old name. */
+    if ((code == STICPS_ERR_SIGNER || code == STICPS_ERR_SIGNATURE) && fetch->chain_cached &&
+        fetch->phase == PHASE_SIGNER) {
+        fetch->phase = PHASE_SIGNER_AGAIN;
+        x5u_cache_forget(fetch->source->x5u, fetch->candidate.header.x5u);
+        ask_for_chain(fetch);
+        return;
+    }
+    finish(fetch, code, &err, code == STICPS_OK ? &result : NULL);
+    sticps_list_unref(result.list);
+}
+
+/* ---- rules 1 to 3 ---- */
+
+/* The bytes to judge: the ones received, or the held ones when the server says they are still
+ * current. */
+static enum sticps_err choose_bytes(struct list_fetch *fetch, const struct fetch_answer *answer,
+                                    const char **body, size_t *len, struct sticps_error *err)
+{
+    if (answer->status == 200) {
+        *body = answer->body;
+        *len = answer->body_len;
+        memcpy(fetch->etag, answer->etag, strlen(answer->etag) + 1); /* both 256 at most */
+        return STICPS_OK;
+    }
+    if (answer->status == 304 && fetch->conditional) {
+        *body = fetch->held.jws;
+        *len = fetch->held.jws_len;
+        memcpy(fetch->etag, fetch->held.etag, strlen(fetch->held.etag) + 1);
+        return STICPS_OK;
+    }
+    if (answer->status == 304)
+        return fail(err, STICPS_ERR_FETCH, fetch->url,
+                    "the server answers 304, not modified, to a request without a condition");
+    return fetch_bad_status(err, fetch->url, answer->status);
+}
+
+static void on_list(void *ctx, enum sticps_err code, const struct sticps_error *fetch_err,
+                    const struct fetch_answer *answer)
+{
+    struct list_fetch *fetch = ctx;
+    struct sticps_error err = *fetch_err;
+    const char *body = NULL;
+    size_t len = 0;
+    if (code == STICPS_OK)
+        code = choose_bytes(fetch, answer, &body, &len, &err);
+    if (code == STICPS_OK)
+        code = list_accept_open(body, len, payload_kind(fetch->kind), fetch->url,
+                                fetch->source->options, &fetch->candidate, &err);
+    if (code != STICPS_OK) {
+        finish(fetch, code, &err, NULL);
+        return;
+    }
+    fetch->phase = PHASE_SIGNER;
+    ask_for_chain(fetch);
+}
+
+static enum sticps_err begin(struct list_fetch *fetch, struct sticps_error *err)
+{
+    const struct list_source *source = fetch->source;
+    enum sticps_err code = lists_read(source->lists, fetch->kind, &fetch->held, err);
+    if (code != STICPS_OK)
+        return code;
+    const struct list_state *held = &fetch->held;
+    if (held->x5u != NULL && held->chain[0] != '\0')
+        x5u_cache_offer(source->x5u, held->x5u, held->chain, strlen(held->chain),
+                        held->chain_expires);
+    fetch->conditional = held->jws != NULL && held->exp > now_of(fetch) &&
+                         strcmp(held->source, fetch->url) == 0 && held->etag[0] != '\0' &&
+                         strlen(held->etag) < sizeof(fetch->etag);
+    fetch->deadline = monotonic_ms() + source->options->list_timeout;
+    struct fetch_request request = {
+        .url = fetch->url,
+        .timeout_ms = source->options->list_timeout,
+        .max_body = MAX_LIST,
+        .gzip = true,
+        .if_none_match = fetch->conditional ? held->etag : NULL,
+    };
+    return fetch_start(source->fetcher, &request, on_list, fetch, err);
+}
+
+static enum sticps_err check_usage(const struct list_source *source, const char *url,
+                                   struct sticps_error *err)
+{
+    struct url parts;
+    if (url_parse(url, strlen(url), &parts, err) != STICPS_OK)
+        return fail(err, STICPS_ERR_USAGE, url, "the address of a list is an absolute https URL");
+    if (anchors_count(source->anchors) == 0)
+        return fail(err, STICPS_ERR_USAGE, NULL,
+                    "no anchor: a list is accepted from a signer below a given certificate only");
+    return STICPS_OK;
+}
+
+void list_source_fetch(const struct list_source *source, enum sticps_list_kind kind,
+                       const char *url, sticps_list_fn *callback, void *ctx)
+{
+    struct sticps_error err = {0};
+    enum sticps_err code = check_usage(source, url, &err);
+    struct list_fetch *fetch = code == STICPS_OK ? calloc(1, sizeof(*fetch)) : NULL;
+    if (fetch != NULL) {
+        fetch->source = source;
+        fetch->kind = kind;
+        fetch->callback = callback;
+        fetch->ctx = ctx;
+        fetch->url = strdup(url);
+    }
+    if (code == STICPS_OK && (fetch == NULL || fetch->url == NULL))
+        code = fail(&err, STICPS_ERR_NO_MEMORY, url, "out of memory");
+    if (code == STICPS_OK)
+        code = begin(fetch, &err);
+    if (code == STICPS_OK)
+        return;
+    callback(ctx, code, &err, NULL);
+    if (fetch != NULL)
+        fetch_free(fetch);
+}

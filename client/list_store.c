@@ -1,0 +1,251 @@
+#include "client/list_store.h"
+
+#include "client/list_json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_FILE (64 * 1024 * 1024) /* a list of 16 MiB, escaped, and its company */
+#define LOCK_TRIES 500
+#define LOCK_PAUSE_MS 10
+
+struct list_store {
+    char *dir, *path, *temp_path, *lock_path; /* all NULL: in memory */
+    int lock_fd;                              /* -1 while unlocked */
+    char *memory;                             /* the state as JSON, without a directory */
+    size_t memory_len;
+};
+
+static char *path_in(const char *dir, const char *name, const char *suffix)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s%s", dir, name, suffix) < 0 ? NULL : path;
+}
+
+enum sticps_err list_store_new(const char *dir, enum sticps_list_kind kind, struct list_store **out,
+                               struct sticps_error *err)
+{
+    struct list_store *store = calloc(1, sizeof(*store));
+    if (store == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    store->lock_fd = -1;
+    if (dir != NULL) {
+        const char *name = kind == STICPS_LIST_CPS ? "cps-list" : "ca-list";
+        store->dir = strdup(dir);
+        store->path = path_in(dir, name, ".json");
+        store->temp_path = path_in(dir, name, ".json.tmp");
+        store->lock_path = path_in(dir, name, ".lock");
+        if (!store->dir || !store->path || !store->temp_path || !store->lock_path) {
+            list_store_free(store);
+            return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+        }
+    }
+    *out = store;
+    return STICPS_OK;
+}
+
+void list_store_free(struct list_store *store)
+{
+    if (store == NULL)
+        return;
+    list_store_unlock(store);
+    free(store->dir);
+    free(store->path);
+    free(store->temp_path);
+    free(store->lock_path);
+    free(store->memory);
+    free(store);
+}
+
+/* ---- the lock ---- */
+
+enum sticps_err list_store_lock(struct list_store *store, struct sticps_error *err)
+{
+    if (store->dir == NULL)
+        return STICPS_OK;
+    if (mkdir(store->dir, 0755) < 0 && errno != EEXIST)
+        return fail(err, STICPS_ERR_FILE, store->dir, "the state directory cannot be made: %s",
+                    strerror(errno));
+    int fd = open(store->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return fail(err, STICPS_ERR_FILE, store->lock_path, "cannot be opened: %s",
+                    strerror(errno));
+    const struct timespec pause = {0, LOCK_PAUSE_MS * 1000000L};
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            store->lock_fd = fd;
+            return STICPS_OK;
+        }
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            break;
+        nanosleep(&pause, NULL);
+    }
+    enum sticps_err code = fail(err, STICPS_ERR_STATE, store->lock_path, "no lock within %d s: %s",
+                                LOCK_TRIES * LOCK_PAUSE_MS / 1000, strerror(errno));
+    close(fd);
+    return code;
+}
+
+void list_store_unlock(struct list_store *store)
+{
+    if (store->lock_fd >= 0)
+        close(store->lock_fd); /* and with it the lock */
+    store->lock_fd = -1;
+}
+
+/* ---- reading ---- */
+
+static enum sticps_err unreadable(struct sticps_error *err, const char *path, const char *why)
+{
+    return fail(err, STICPS_ERR_STATE, path, "the state cannot be read: %s", why);
+}
+
+/* *text stays NULL when there is no file. */
+static enum sticps_err read_state_file(const char *path, char **text, size_t *len,
+                                       struct sticps_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT)
+        return STICPS_OK;
+    if (fd < 0)
+        return unreadable(err, path, strerror(errno));
+    enum sticps_err code = STICPS_OK;
+    char *data = NULL;
+    size_t got = 0;
+    struct stat stat;
+    if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_size > MAX_FILE) {
+        code = unreadable(err, path, "not a regular file of a possible size");
+        goto cleanup;
+    }
+    size_t size = (size_t)stat.st_size;
+    data = malloc(size + 1);
+    if (data == NULL) {
+        code = fail(err, STICPS_ERR_NO_MEMORY, path, "out of memory");
+        goto cleanup;
+    }
+    while (got < size) {
+        ssize_t n = read(fd, data + got, size - got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            code = unreadable(err, path, n < 0 ? strerror(errno) : "it became shorter");
+            goto cleanup;
+        }
+        got += (size_t)n;
+    }
+    *text = data;
+    *len = got;
+    data = NULL;
+cleanup:
+    free(data);
+    close(fd);
+    return code;
+}
+
+enum sticps_err list_store_read(struct list_store *store, struct list_state *out,
+                                struct sticps_error *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    struct list_state state = {0};
+    enum sticps_err code = STICPS_OK;
+    if (store->dir != NULL)
+        code = read_state_file(store->path, &text, &len, err);
+    const char *json = store->dir != NULL ? text : store->memory;
+    if (code == STICPS_OK && json != NULL)
+        code = list_json_read(json, store->dir != NULL ? len : store->memory_len, &state, err);
+    if (code == STICPS_ERR_STATE && text != NULL) {
+        char why[sizeof(((struct sticps_error *)0)->text)] = "";
+        if (err != NULL)
+            memcpy(why, err->text, sizeof(why));
+        fail(err, code, store->path,
+             "the state is damaged (%.200s); put a good copy back, or remove the file to start "
+             "anew, which forgets the highest sequence seen",
+             why);
+    }
+    if (code == STICPS_OK)
+        *out = state;
+    free(text);
+    return code;
+}
+
+/* ---- writing ---- */
+
+static bool write_all(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, text, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        text += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static bool sync_dir(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool ok = fsync(fd) == 0;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return ok;
+}
+
+static enum sticps_err write_file(const struct list_store *store, const char *text, size_t len,
+                                  struct sticps_error *err)
+{
+    /* The name is fixed: under the lock it is ours, and what a crash left there is overwritten. */
+    int fd = open(store->temp_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return fail(err, STICPS_ERR_FILE, store->temp_path, "cannot be written: %s",
+                    strerror(errno));
+    bool ok = write_all(fd, text, len) && fsync(fd) == 0;
+    int saved = errno;
+    if (close(fd) < 0 && ok) {
+        saved = errno;
+        ok = false;
+    }
+    if (ok && rename(store->temp_path, store->path) < 0) {
+        saved = errno;
+        ok = false;
+    }
+    if (!ok) {
+        unlink(store->temp_path);
+        return fail(err, STICPS_ERR_FILE, store->path, "cannot be written: %s", strerror(saved));
+    }
+    if (!sync_dir(store->dir))
+        return fail(err, STICPS_ERR_FILE, store->dir, "cannot be synced: %s", strerror(errno));
+    return STICPS_OK;
+}
+
+enum sticps_err list_store_write(struct list_store *store, const struct list_state *state,
+                                 struct sticps_error *err)
+{
+    char *text = NULL;
+    size_t len = 0;
+    enum sticps_err code = list_json_write(state, &text, &len, err);
+    if (code != STICPS_OK)
+        return code;
+    if (store->dir != NULL) {
+        code = write_file(store, text, len, err);
+        free(text);
+        return code;
+    }
+    free(store->memory);
+    store->memory = text;
+    store->memory_len = len;
+    return STICPS_OK;
+}

@@ -1,0 +1,237 @@
+#include "client/lists.h"
+
+#include "client/list_store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct held {
+    struct list_store *store;
+    pthread_mutex_t mutex; /* of the store, and of changes to `list` */
+    _Atomic(struct sticps_list *) list;
+};
+
+struct lists {
+    const struct sticps_options *options;
+    struct gate *gate;
+    struct held held[2]; /* by enum sticps_list_kind */
+};
+
+enum sticps_err lists_new(const struct sticps_options *options, struct gate *gate,
+                          struct lists **out, struct sticps_error *err)
+{
+    struct lists *lists = calloc(1, sizeof(*lists));
+    if (lists == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    lists->options = options;
+    lists->gate = gate;
+    enum sticps_err code = STICPS_OK;
+    for (int kind = STICPS_LIST_CPS; kind <= STICPS_LIST_CA; kind++) {
+        pthread_mutex_init(&lists->held[kind].mutex, NULL);
+        atomic_init(&lists->held[kind].list, NULL);
+        if (code == STICPS_OK)
+            code = list_store_new(options->state_dir, (enum sticps_list_kind)kind,
+                                  &lists->held[kind].store, err);
+    }
+    if (code == STICPS_OK)
+        *out = lists;
+    else
+        lists_free(lists);
+    return code;
+}
+
+void lists_free(struct lists *lists)
+{
+    if (lists == NULL)
+        return;
+    for (int kind = STICPS_LIST_CPS; kind <= STICPS_LIST_CA; kind++) {
+        sticps_list_unref(atomic_load(&lists->held[kind].list));
+        list_store_free(lists->held[kind].store);
+        pthread_mutex_destroy(&lists->held[kind].mutex);
+    }
+    free(lists);
+}
+
+/* Under the mutex. Takes over `list`, which may be NULL. */
+static void publish(struct lists *lists, struct held *held, struct sticps_list *list)
+{
+    struct sticps_list *old = atomic_exchange(&held->list, list);
+    gate_wait(lists->gate);
+    sticps_list_unref(old);
+}
+
+enum sticps_err lists_read(struct lists *lists, enum sticps_list_kind kind, struct list_state *out,
+                           struct sticps_error *err)
+{
+    struct held *held = &lists->held[kind];
+    pthread_mutex_lock(&held->mutex);
+    enum sticps_err code = list_store_read(held->store, out, err);
+    pthread_mutex_unlock(&held->mutex);
+    return code;
+}
+
+static enum sticps_err from_state(enum sticps_list_kind kind, const struct list_state *state,
+                                  struct sticps_list **out, struct sticps_error *err)
+{
+    enum sticps_err code = list_from_held(kind, state->jws, state->jws_len, state->sha256,
+                                          state->source, state->fetched_at, out, err);
+    if (code == STICPS_OK || code == STICPS_ERR_NO_MEMORY)
+        return code;
+    fail_context(err, "the held list in the state directory is damaged");
+    if (err != NULL)
+        err->code = STICPS_ERR_STATE;
+    return STICPS_ERR_STATE;
+}
+
+/* Rule 9, against what is held on disk. A held list that cannot be parsed is damage, not a first
+ * start. */
+static enum sticps_err check_shrink(const struct lists *lists, const struct list_commit *commit,
+                                    const struct list_state *state, struct sticps_error *err)
+{
+    if (commit->kind != STICPS_LIST_CPS || state->jws == NULL || lists->options->accept_shrink)
+        return STICPS_OK;
+    struct sticps_list *before = NULL;
+    enum sticps_err code = from_state(commit->kind, state, &before, err);
+    if (code != STICPS_OK)
+        return code;
+    code = list_accept_shrink(list_payload(before), commit->payload, lists->options, err);
+    sticps_list_unref(before);
+    return code;
+}
+
+/* Under the lock: rules 8 and 9, then the new state is written. */
+static enum sticps_err judge_and_store(struct lists *lists, struct held *held,
+                                       const struct list_commit *commit, bool *current,
+                                       int64_t *previous, struct sticps_list **out,
+                                       struct sticps_error *err)
+{
+    struct list_state state = {0};
+    struct list_accepted accepted = commit->accepted;
+    accepted.jws = commit->candidate->jws;
+    accepted.jws_len = commit->candidate->jws_len;
+    accepted.sha256 = commit->candidate->sha256;
+    accepted.sequence = commit->payload->sequence;
+    accepted.exp = commit->payload->exp;
+
+    enum sticps_err code = list_store_read(held->store, &state, err);
+    if (code != STICPS_OK)
+        return code;
+    *previous = state.sequence;
+    code = list_accept_sequence(&state, accepted.sequence, accepted.sha256, current, err);
+    if (code == STICPS_OK && !*current)
+        code = check_shrink(lists, commit, &state, err);
+    if (code == STICPS_OK)
+        code = list_state_take(&state, &accepted, err);
+    struct sticps_list *list = NULL;
+    if (code == STICPS_OK)
+        code = from_state(commit->kind, &state, &list, err);
+    if (code == STICPS_OK)
+        code = list_store_write(held->store, &state, err);
+    if (code == STICPS_OK) {
+        *out = list;
+        list = NULL;
+    }
+    sticps_list_unref(list);
+    list_state_clear(&state);
+    return code;
+}
+
+enum sticps_err lists_commit(struct lists *lists, const struct list_commit *commit,
+                             enum sticps_list_status *status, int64_t *previous,
+                             struct sticps_list **out, struct sticps_error *err)
+{
+    struct held *held = &lists->held[commit->kind];
+    bool current = false;
+    struct sticps_list *list = NULL;
+    pthread_mutex_lock(&held->mutex);
+    enum sticps_err code = list_store_lock(held->store, err);
+    if (code == STICPS_OK) {
+        code = judge_and_store(lists, held, commit, &current, previous, &list, err);
+        list_store_unlock(held->store);
+    }
+    if (code == STICPS_OK) {
+        *status = current ? STICPS_LIST_CURRENT : STICPS_LIST_TAKEN;
+        *out = sticps_list_ref(list);
+        publish(lists, held, list);
+    }
+    pthread_mutex_unlock(&held->mutex);
+    return code;
+}
+
+enum sticps_err lists_load(struct lists *lists, enum sticps_list_kind kind,
+                           struct sticps_error *err)
+{
+    struct held *held = &lists->held[kind];
+    struct list_state state = {0};
+    struct sticps_list *list = NULL;
+    pthread_mutex_lock(&held->mutex);
+    enum sticps_err code = list_store_read(held->store, &state, err);
+    if (code == STICPS_OK && state.jws == NULL)
+        code = fail(err, STICPS_ERR_NO_LIST, lists->options->state_dir,
+                    "no list is held; fetch one first (sticps list fetch)");
+    if (code == STICPS_OK)
+        code = from_state(kind, &state, &list, err);
+    if (code == STICPS_OK)
+        publish(lists, held, list);
+    pthread_mutex_unlock(&held->mutex);
+    list_state_clear(&state);
+    return code;
+}
+
+/* Under the lock. */
+static enum sticps_err lower(struct held *held, int64_t sequence, int64_t *previous_floor,
+                             bool *dropped, struct sticps_error *err)
+{
+    struct list_state state = {0};
+    enum sticps_err code = list_store_read(held->store, &state, err);
+    if (code != STICPS_OK)
+        return code;
+    *previous_floor = state.floor;
+    code = list_state_reset(&state, sequence, dropped, err);
+    if (code == STICPS_OK)
+        code = list_store_write(held->store, &state, err);
+    list_state_clear(&state);
+    return code;
+}
+
+enum sticps_err lists_reset(struct lists *lists, enum sticps_list_kind kind, int64_t sequence,
+                            int64_t *previous_floor, bool *dropped, struct sticps_error *err)
+{
+    if (sequence < 0)
+        return fail(err, STICPS_ERR_USAGE, NULL, "a sequence is 0 or more");
+    struct held *held = &lists->held[kind];
+    int64_t floor = 0;
+    bool gone = false;
+    pthread_mutex_lock(&held->mutex);
+    enum sticps_err code = list_store_lock(held->store, err);
+    if (code == STICPS_OK) {
+        code = lower(held, sequence, &floor, &gone, err);
+        list_store_unlock(held->store);
+    }
+    if (code == STICPS_OK) {
+        if (gone)
+            publish(lists, held, NULL);
+        if (previous_floor != NULL)
+            *previous_floor = floor;
+        if (dropped != NULL)
+            *dropped = gone;
+    }
+    pthread_mutex_unlock(&held->mutex);
+    return code;
+}
+
+struct sticps_list *lists_held(struct lists *lists, enum sticps_list_kind kind)
+{
+    unsigned side = gate_enter(lists->gate); /* not the mutex, which is held while a disk syncs */
+    struct sticps_list *list = atomic_load(&lists->held[kind].list);
+    if (list != NULL)
+        sticps_list_ref(list);
+    gate_leave(lists->gate, side);
+    return list;
+}
+
+const struct sticps_list *lists_peek(const struct lists *lists, enum sticps_list_kind kind)
+{
+    return atomic_load(&lists->held[kind].list);
+}

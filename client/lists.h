@@ -1,0 +1,50 @@
+/* The lists that a client holds, in memory and in the state directory, and the one place where they
+ * change. Called by list_source (commit), resolve (peek) and client.c. */
+#ifndef CLIENT_LISTS_H
+#define CLIENT_LISTS_H
+
+#include "client/gate.h"
+#include "client/list.h"
+#include "client/list_accept.h"
+#include "client/list_state.h"
+#include "client/options.h"
+
+struct lists;
+
+/* `options` and `gate` outlive it. */
+enum sticps_err lists_new(const struct sticps_options *options, struct gate *gate,
+                          struct lists **out, struct sticps_error *err) STICPS_MUST_CHECK;
+void lists_free(struct lists *lists); /* accepts NULL */
+
+/* The state as it is on disk now; the caller clears it. */
+enum sticps_err lists_read(struct lists *lists, enum sticps_list_kind kind, struct list_state *out,
+                           struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* A list that passed rules 2 to 7, with where it came from (accepted->jws, sha256, sequence and exp
+ * are filled in here). */
+struct list_commit {
+    enum sticps_list_kind kind;
+    const struct list_candidate *candidate;
+    const struct signed_list *payload;
+    struct list_accepted accepted;
+};
+
+/* Rules 8 and 9 under the lock, then the list is stored and becomes the held one. `previous` is the
+ * sequence held before, *held the caller's reference. */
+enum sticps_err lists_commit(struct lists *lists, const struct list_commit *commit,
+                             enum sticps_list_status *status, int64_t *previous,
+                             struct sticps_list **held, struct sticps_error *err) STICPS_MUST_CHECK;
+
+enum sticps_err lists_load(struct lists *lists, enum sticps_list_kind kind,
+                           struct sticps_error *err) STICPS_MUST_CHECK;
+enum sticps_err lists_reset(struct lists *lists, enum sticps_list_kind kind, int64_t sequence,
+                            int64_t *previous_floor, bool *dropped,
+                            struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* A reference to the held list, or NULL. */
+struct sticps_list *lists_held(struct lists *lists, enum sticps_list_kind kind);
+
+/* The held list or NULL, borrowed until the gate is left. */
+const struct sticps_list *lists_peek(const struct lists *lists, enum sticps_list_kind kind);
+
+#endif

@@ -1,0 +1,351 @@
+#include "client/loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#define EVENTS_AT_ONCE 64
+
+struct loop {
+    int epoll_fd;
+    int timer_fd; /* curl's next time-out */
+    int event_fd; /* tasks were posted */
+    CURLM *multi;
+
+    pthread_mutex_t mutex; /* of everything below */
+    pthread_cond_t changed;
+    struct loop_task *first, **last; /* posted */
+    bool has_thread;
+    bool stop;
+    pthread_t thread;
+
+    pthread_mutex_t driver; /* held by the waiting caller that drives the loop */
+};
+
+/* ---- curl's wishes ---- */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *unused)
+{
+    struct loop *loop = context;
+    (void)easy;
+    (void)unused;
+    struct epoll_event event = {.data.fd = fd};
+    if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+        event.events |= EPOLLIN;
+    if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+        event.events |= EPOLLOUT;
+
+    /* The kernel forgets a descriptor that curl has closed without saying so, hence both attempts.
+     * When neither works the transfer ends by its deadline; an error here would end all of them. */
+    if (what == CURL_POLL_REMOVE)
+        epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, &event);
+    else if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0 && errno == ENOENT)
+        epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+    return 0;
+}
+
+static int on_timer(CURLM *multi, long ms, void *context)
+{
+    struct loop *loop = context;
+    (void)multi;
+    struct itimerspec when = {{0, 0}, {0, 0}};
+    if (ms == 0) {
+        when.it_value.tv_nsec = 1; /* 0 would disarm it */
+    } else if (ms > 0) {
+        when.it_value.tv_sec = ms / 1000;
+        when.it_value.tv_nsec = (ms % 1000) * 1000000;
+    }
+    timerfd_settime(loop->timer_fd, 0, &when, NULL);
+    return 0;
+}
+
+/* ---- life ---- */
+
+static enum sticps_err watch(struct loop *loop, int fd, struct sticps_error *err)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "epoll_ctl: %s", strerror(errno));
+    return STICPS_OK;
+}
+
+enum sticps_err loop_new(struct loop **out, struct sticps_error *err)
+{
+    struct loop *loop = calloc(1, sizeof(*loop));
+    if (loop == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    pthread_mutex_init(&loop->mutex, NULL);
+    pthread_mutex_init(&loop->driver, NULL);
+    pthread_cond_init(&loop->changed, NULL);
+    loop->last = &loop->first;
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    loop->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    enum sticps_err code = STICPS_ERR_NO_MEMORY;
+    if (loop->epoll_fd < 0 || loop->timer_fd < 0 || loop->event_fd < 0) {
+        fail(err, code, NULL, "no descriptors left: %s; raise RLIMIT_NOFILE", strerror(errno));
+        goto failed;
+    }
+    loop->multi = curl_multi_init();
+    if (loop->multi == NULL) {
+        fail(err, code, NULL, "out of memory");
+        goto failed;
+    }
+    curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
+    curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(loop->multi, CURLMOPT_TIMERDATA, loop);
+    curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, 64L); /* idle ones kept */
+    code = watch(loop, loop->timer_fd, err);
+    if (code == STICPS_OK)
+        code = watch(loop, loop->event_fd, err);
+    if (code != STICPS_OK)
+        goto failed;
+    *out = loop;
+    return STICPS_OK;
+
+failed:
+    loop_free(loop);
+    return code;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void loop_free(struct loop *loop)
+{
+    if (loop == NULL)
+        return;
+    loop_stop_thread(loop);
+    if (loop->multi != NULL)
+        curl_multi_cleanup(loop->multi); /* still calls on_socket */
+    close_fd(loop->event_fd);
+    close_fd(loop->timer_fd);
+    close_fd(loop->epoll_fd);
+    pthread_cond_destroy(&loop->changed);
+    pthread_mutex_destroy(&loop->driver);
+    pthread_mutex_destroy(&loop->mutex);
+    free(loop);
+}
+
+int loop_fd(const struct loop *loop)
+{
+    return loop->epoll_fd;
+}
+
+CURLM *loop_multi(struct loop *loop)
+{
+    return loop->multi;
+}
+
+/* ---- one turn ---- */
+
+void loop_post(struct loop *loop, struct loop_task *task)
+{
+    task->next = NULL;
+    pthread_mutex_lock(&loop->mutex);
+    *loop->last = task;
+    loop->last = &task->next;
+    pthread_mutex_unlock(&loop->mutex);
+    uint64_t one = 1;
+    /* fails only when the counter is full, and then it is readable anyway */
+    ssize_t written = write(loop->event_fd, &one, sizeof(one));
+    (void)written;
+}
+
+void loop_run_posted(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->mutex);
+    struct loop_task *task = loop->first;
+    loop->first = NULL;
+    loop->last = &loop->first;
+    pthread_mutex_unlock(&loop->mutex);
+    while (task != NULL) {
+        struct loop_task *next = task->next;
+        task->run(task);
+        task = next;
+    }
+}
+
+static void reap_transfers(struct loop *loop)
+{
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(loop->multi, &left)) != NULL) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        CURL *easy = message->easy_handle;
+        CURLcode result = message->data.result;
+        struct loop_transfer *transfer = NULL;
+        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+        curl_multi_remove_handle(loop->multi, easy);
+        transfer->done(transfer, result);
+    }
+}
+
+static void drain(int fd)
+{
+    uint64_t count;
+    ssize_t got = read(fd, &count, sizeof(count));
+    (void)got;
+}
+
+static void on_event(struct loop *loop, const struct epoll_event *event)
+{
+    int running;
+    int fd = event->data.fd;
+    if (fd == loop->timer_fd) {
+        drain(fd);
+        curl_multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    } else if (fd == loop->event_fd) {
+        drain(fd);
+        loop_run_posted(loop);
+    } else {
+        int what = 0;
+        if (event->events & EPOLLIN)
+            what |= CURL_CSELECT_IN;
+        if (event->events & EPOLLOUT)
+            what |= CURL_CSELECT_OUT;
+        if (what == 0) /* EPOLLERR or EPOLLHUP alone; else reading or writing names the error */
+            what = CURL_CSELECT_ERR;
+        curl_multi_socket_action(loop->multi, fd, what, &running);
+    }
+}
+
+enum sticps_err loop_process(struct loop *loop, struct sticps_error *err)
+{
+    struct epoll_event events[EVENTS_AT_ONCE];
+    int count = epoll_wait(loop->epoll_fd, events, EVENTS_AT_ONCE, 0);
+    if (count < 0 && errno != EINTR)
+        return fail(err, STICPS_ERR_USAGE, NULL, "epoll_wait: %s", strerror(errno));
+    for (int i = 0; i < count; i++)
+        on_event(loop, &events[i]);
+    reap_transfers(loop);
+    return STICPS_OK;
+}
+
+static void wait_readable(const struct loop *loop)
+{
+    struct pollfd fd = {.fd = loop->epoll_fd, .events = POLLIN};
+    poll(&fd, 1, -1); /* EINTR is as good as an event: the caller looks again */
+}
+
+/* ---- the own thread ---- */
+
+static bool is_stopping(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->mutex);
+    bool stop = loop->stop;
+    pthread_mutex_unlock(&loop->mutex);
+    return stop;
+}
+
+static void *thread_main(void *argument)
+{
+    struct loop *loop = argument;
+    while (!is_stopping(loop)) {
+        wait_readable(loop);
+        /* cannot fail with descriptors that are ours and open */
+        enum sticps_err code = loop_process(loop, NULL);
+        (void)code;
+    }
+    return NULL;
+}
+
+enum sticps_err loop_start_thread(struct loop *loop, struct sticps_error *err)
+{
+    pthread_mutex_lock(&loop->mutex);
+    int result = EALREADY;
+    if (!loop->has_thread) {
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before); /* signals stay the host's */
+        loop->stop = false;
+        result = pthread_create(&loop->thread, NULL, thread_main, loop);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        loop->has_thread = result == 0;
+    }
+    pthread_mutex_unlock(&loop->mutex);
+    if (result == EALREADY)
+        return fail(err, STICPS_ERR_USAGE, NULL, "the client has its thread already");
+    if (result != 0)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "no thread: %s", strerror(result));
+    return STICPS_OK;
+}
+
+static void stop_task(struct loop_task *task)
+{
+    (void)task; /* the wake-up is what counts */
+}
+
+void loop_stop_thread(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->mutex);
+    bool had = loop->has_thread;
+    loop->stop = true;
+    pthread_mutex_unlock(&loop->mutex);
+    if (!had)
+        return;
+    struct loop_task wake = {NULL, stop_task};
+    loop_post(loop, &wake);
+    pthread_join(loop->thread, NULL);
+    pthread_mutex_lock(&loop->mutex);
+    loop->has_thread = false;
+    pthread_mutex_unlock(&loop->mutex);
+    loop_run_posted(loop); /* `wake` may still be queued, and must not outlive this call */
+}
+
+bool loop_has_thread(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->mutex);
+    bool has = loop->has_thread;
+    pthread_mutex_unlock(&loop->mutex);
+    return has;
+}
+
+/* ---- waiting ---- */
+
+void loop_signal_set(struct loop *loop, struct loop_signal *signal)
+{
+    pthread_mutex_lock(&loop->mutex);
+    signal->set = true;
+    pthread_cond_broadcast(&loop->changed);
+    pthread_mutex_unlock(&loop->mutex);
+}
+
+static bool is_set(struct loop *loop, const struct loop_signal *signal)
+{
+    pthread_mutex_lock(&loop->mutex);
+    bool set = signal->set;
+    pthread_mutex_unlock(&loop->mutex);
+    return set;
+}
+
+void loop_wait(struct loop *loop, struct loop_signal *signal)
+{
+    if (loop_has_thread(loop)) {
+        pthread_mutex_lock(&loop->mutex);
+        while (!signal->set)
+            pthread_cond_wait(&loop->changed, &loop->mutex);
+        pthread_mutex_unlock(&loop->mutex);
+        return;
+    }
+    pthread_mutex_lock(&loop->driver);
+    while (!is_set(loop, signal)) {
+        wait_readable(loop);
+        enum sticps_err code = loop_process(loop, NULL);
+        (void)code;
+    }
+    pthread_mutex_unlock(&loop->driver);
+}

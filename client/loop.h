@@ -1,0 +1,55 @@
+/* The loop of a client: one epoll descriptor that holds curl's sockets, curl's timer and a wake-up,
+ * so that a host can wait for it in a loop of its own. Called by client.c (drive, thread, wait) and
+ * fetch.c (transfers). Knows nothing of lists or certificates. */
+#ifndef CLIENT_LOOP_H
+#define CLIENT_LOOP_H
+
+#include "common/error.h"
+
+#include <curl/curl.h>
+#include <stdbool.h>
+
+struct loop;
+
+/* Work for the loop's thread, embedded in what it is about. */
+struct loop_task {
+    struct loop_task *next;
+    void (*run)(struct loop_task *task);
+};
+
+/* A transfer, the first member of what CURLOPT_PRIVATE of its handle points to. `done` runs once,
+ * in the loop's thread, with the handle already out of the multi handle. */
+struct loop_transfer {
+    void (*done)(struct loop_transfer *transfer, CURLcode result);
+};
+
+/* What a waiting caller waits for. */
+struct loop_signal {
+    bool set;
+};
+
+enum sticps_err loop_new(struct loop **out, struct sticps_error *err) STICPS_MUST_CHECK;
+void loop_free(struct loop *loop); /* accepts NULL; stopped, without transfers */
+
+int loop_fd(const struct loop *loop);
+CURLM *loop_multi(struct loop *loop); /* for the loop's thread only */
+
+/* Does what is due, never waits. One thread at a time. */
+enum sticps_err loop_process(struct loop *loop, struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Runs `task` in the loop's thread, soon. Any thread. Never fails. */
+void loop_post(struct loop *loop, struct loop_task *task);
+
+/* Runs the tasks posted so far; what they post themselves waits for the next turn. The loop's
+ * thread, or any when the loop is stopped. */
+void loop_run_posted(struct loop *loop);
+
+enum sticps_err loop_start_thread(struct loop *loop, struct sticps_error *err) STICPS_MUST_CHECK;
+void loop_stop_thread(struct loop *loop); /* no effect without one */
+bool loop_has_thread(struct loop *loop);
+
+/* Waits until `signal` is set, driving the loop when it has no thread of its own. */
+void loop_wait(struct loop *loop, struct loop_signal *signal);
+void loop_signal_set(struct loop *loop, struct loop_signal *signal);
+
+#endif

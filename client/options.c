@@ -1,0 +1,273 @@
+#include "client/options.h"
+
+#include "common/cert.h"
+#include "common/read_file.h"
+#include "common/spc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CA_FILE (4 * 1024 * 1024)
+#define MAX_ANCHOR_FILE (1024 * 1024)
+
+static enum sticps_err no_memory(struct sticps_error *err)
+{
+    return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+}
+
+static enum sticps_err text_list_add(struct text_list *list, const void *data, size_t len,
+                                     struct sticps_error *err)
+{
+    struct text *items = realloc(list->items, (list->len + 1) * sizeof(*items));
+    if (items == NULL)
+        return no_memory(err);
+    list->items = items;
+    char *copy = malloc(len + 1);
+    if (copy == NULL)
+        return no_memory(err);
+    memcpy(copy, data, len);
+    copy[len] = '\0';
+    items[list->len++] = (struct text){copy, len};
+    return STICPS_OK;
+}
+
+static void text_list_clear(struct text_list *list)
+{
+    for (size_t i = 0; i < list->len; i++)
+        free(list->items[i].data);
+    free(list->items);
+    *list = (struct text_list){NULL, 0};
+}
+
+static bool text_list_copy(struct text_list *to, const struct text_list *from)
+{
+    for (size_t i = 0; i < from->len; i++)
+        if (text_list_add(to, from->items[i].data, from->items[i].len, NULL) != STICPS_OK)
+            return false;
+    return true;
+}
+
+static enum sticps_err set_text(char **to, const char *text, struct sticps_error *err)
+{
+    char *copy = strdup(text);
+    if (copy == NULL)
+        return no_memory(err);
+    free(*to);
+    *to = copy;
+    return STICPS_OK;
+}
+
+struct sticps_options *sticps_options_new(void)
+{
+    struct sticps_options *options = calloc(1, sizeof(*options));
+    if (options == NULL)
+        return NULL;
+    options->shrink_entries = 20;
+    options->shrink_percent = 20;
+    options->max_lifetime = 7 * 24 * 3600;
+    options->default_country = 1;
+    options->list_timeout = 30000;
+    options->x5u_timeout = 2000;
+    options->deliver_timeout = 400;
+    options->clock = clock_system;
+    return options;
+}
+
+void sticps_options_free(struct sticps_options *options)
+{
+    if (options == NULL)
+        return;
+    text_list_clear(&options->anchors);
+    text_list_clear(&options->tls_cas);
+    text_list_clear(&options->x5u_hosts);
+    free(options->state_dir);
+    free(options->tls_cert);
+    free(options->tls_key);
+    free(options->ports);
+    override_table_unref(options->overrides);
+    free(options);
+}
+
+struct sticps_options *options_copy(const struct sticps_options *from)
+{
+    struct sticps_options *to = malloc(sizeof(*to));
+    if (to == NULL)
+        return NULL;
+    *to = *from;
+    to->anchors = to->tls_cas = to->x5u_hosts = (struct text_list){NULL, 0};
+    to->state_dir = to->tls_cert = to->tls_key = NULL;
+    to->ports = NULL;
+    to->overrides = override_table_ref(from->overrides);
+
+    if (!text_list_copy(&to->anchors, &from->anchors) ||
+        !text_list_copy(&to->tls_cas, &from->tls_cas) ||
+        !text_list_copy(&to->x5u_hosts, &from->x5u_hosts))
+        goto failed;
+    if ((from->state_dir != NULL && set_text(&to->state_dir, from->state_dir, NULL) != STICPS_OK) ||
+        (from->tls_cert != NULL && set_text(&to->tls_cert, from->tls_cert, NULL) != STICPS_OK) ||
+        (from->tls_key != NULL && set_text(&to->tls_key, from->tls_key, NULL) != STICPS_OK))
+        goto failed;
+    if (from->ports_len > 0) {
+        to->ports = calloc(from->ports_len, sizeof(*to->ports));
+        if (to->ports == NULL)
+            goto failed;
+        memcpy(to->ports, from->ports, from->ports_len * sizeof(*to->ports));
+    }
+    return to;
+
+failed:
+    sticps_options_free(to);
+    return NULL;
+}
+
+/* Only what parses is kept, so that a client made from the options cannot fail for it later. */
+static enum sticps_err check_certificates(const void *data, size_t len, struct sticps_error *err)
+{
+    struct anchors *anchors = NULL;
+    enum sticps_err code = anchors_new(&anchors, err);
+    if (code == STICPS_OK)
+        code = anchors_add(anchors, data, len, STICPS_ERR_USAGE, err);
+    anchors_free(anchors);
+    return code;
+}
+
+static enum sticps_err add_certificates(struct text_list *list, const void *data, size_t len,
+                                        struct sticps_error *err)
+{
+    enum sticps_err code = check_certificates(data, len, err);
+    return code != STICPS_OK ? code : text_list_add(list, data, len, err);
+}
+
+static enum sticps_err add_certificate_file(struct text_list *list, const char *path, size_t max,
+                                            struct sticps_error *err)
+{
+    char *data = NULL;
+    size_t len = 0;
+    enum sticps_err code = read_file(path, max, &data, &len, err);
+    if (code != STICPS_OK)
+        return code;
+    code = add_certificates(list, data, len, err);
+    if (code == STICPS_ERR_USAGE)
+        fail_context(err, "%s", path);
+    free(data);
+    return code;
+}
+
+enum sticps_err sticps_options_add_anchor(struct sticps_options *options, const void *data,
+                                          size_t len, struct sticps_error *err)
+{
+    return add_certificates(&options->anchors, data, len, err);
+}
+
+enum sticps_err sticps_options_add_anchor_file(struct sticps_options *options, const char *path,
+                                               struct sticps_error *err)
+{
+    return add_certificate_file(&options->anchors, path, MAX_ANCHOR_FILE, err);
+}
+
+enum sticps_err sticps_options_add_tls_ca_file(struct sticps_options *options, const char *path,
+                                               struct sticps_error *err)
+{
+    return add_certificate_file(&options->tls_cas, path, MAX_CA_FILE, err);
+}
+
+enum sticps_err sticps_options_set_state_dir(struct sticps_options *options, const char *path,
+                                             struct sticps_error *err)
+{
+    if (*path == '\0')
+        return fail(err, STICPS_ERR_USAGE, NULL, "the state directory has an empty name");
+    return set_text(&options->state_dir, path, err);
+}
+
+enum sticps_err sticps_options_set_tls_client(struct sticps_options *options, const char *cert_path,
+                                              const char *key_path, struct sticps_error *err)
+{
+    enum sticps_err code = set_text(&options->tls_cert, cert_path, err);
+    return code != STICPS_OK ? code : set_text(&options->tls_key, key_path, err);
+}
+
+enum sticps_err sticps_options_add_x5u_host(struct sticps_options *options, const char *host,
+                                            struct sticps_error *err)
+{
+    if (*host == '\0' || strpbrk(host, "/:@?# ") != NULL)
+        return fail(err, STICPS_ERR_USAGE, host,
+                    "not a host name; give the name alone, without https:// and port");
+    return text_list_add(&options->x5u_hosts, host, strlen(host), err);
+}
+
+enum sticps_err sticps_options_add_cps_port(struct sticps_options *options, uint16_t port,
+                                            struct sticps_error *err)
+{
+    if (port == 0)
+        return fail(err, STICPS_ERR_USAGE, NULL, "0 is no port");
+    uint16_t *ports = realloc(options->ports, (options->ports_len + 1) * sizeof(*ports));
+    if (ports == NULL)
+        return no_memory(err);
+    options->ports = ports;
+    ports[options->ports_len++] = port;
+    return STICPS_OK;
+}
+
+enum sticps_err sticps_options_set_override_file(struct sticps_options *options, const char *path,
+                                                 struct sticps_error *err)
+{
+    struct override_table *table = NULL;
+    enum sticps_err code = override_table_load(path, &table, err);
+    if (code != STICPS_OK)
+        return code;
+    override_table_unref(options->overrides);
+    options->overrides = table;
+    return STICPS_OK;
+}
+
+void sticps_options_set_lab(struct sticps_options *options, bool lab)
+{
+    options->lab = lab;
+}
+
+void sticps_options_set_max_lifetime(struct sticps_options *options, int64_t seconds)
+{
+    options->max_lifetime = seconds;
+}
+
+void sticps_options_set_shrink_limit(struct sticps_options *options, size_t entries,
+                                     unsigned percent)
+{
+    options->shrink_entries = entries;
+    options->shrink_percent = percent;
+}
+
+void sticps_options_set_accept_shrink(struct sticps_options *options, bool accept)
+{
+    options->accept_shrink = accept;
+}
+
+void sticps_options_set_grace(struct sticps_options *options, int64_t seconds)
+{
+    options->grace = seconds > 0 ? seconds : 0;
+}
+
+void sticps_options_set_default_country(struct sticps_options *options, unsigned country)
+{
+    options->default_country = country;
+}
+
+void sticps_options_set_list_timeout(struct sticps_options *options, unsigned ms)
+{
+    options->list_timeout = ms;
+}
+
+void sticps_options_set_x5u_timeout(struct sticps_options *options, unsigned ms)
+{
+    options->x5u_timeout = ms;
+}
+
+void sticps_options_set_deliver_timeout(struct sticps_options *options, unsigned ms)
+{
+    options->deliver_timeout = ms;
+}
+
+void sticps_options_set_clock(struct sticps_options *options, sticps_clock_fn *now, void *ctx)
+{
+    options->clock = now != NULL ? (struct clock){now, ctx} : clock_system;
+}

@@ -1,0 +1,42 @@
+/* The public options, and the copy of them that a client keeps. Written by the setters only;
+ * immutable once a client has its copy. */
+#ifndef CLIENT_OPTIONS_H
+#define CLIENT_OPTIONS_H
+
+#include "client/override.h"
+#include "common/clock.h"
+#include "sticps/options.h"
+
+/* NUL-terminated texts (or bytes) that an option was given, in order. */
+struct text_list {
+    struct text {
+        char *data;
+        size_t len;
+    } * items;
+    size_t len;
+};
+
+struct sticps_options {
+    struct text_list anchors;   /* PEM or DER, each known to parse */
+    struct text_list tls_cas;   /* PEM */
+    struct text_list x5u_hosts; /* names */
+    char *state_dir;            /* NULL: in memory */
+    char *tls_cert, *tls_key;   /* paths, NULL for none */
+    uint16_t *ports;
+    size_t ports_len;
+    bool lab;
+    bool accept_shrink;
+    size_t shrink_entries;
+    unsigned shrink_percent;
+    int64_t max_lifetime; /* seconds */
+    int64_t grace;        /* seconds */
+    unsigned default_country;
+    unsigned list_timeout, x5u_timeout, deliver_timeout; /* milliseconds */
+    struct override_table *overrides;                    /* NULL for none */
+    struct clock clock;
+};
+
+/* A deep copy, or NULL when out of memory. */
+struct sticps_options *options_copy(const struct sticps_options *options);
+
+#endif
