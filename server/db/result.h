@@ -32,9 +32,9 @@ long long db_int(const PGresult *rows, int row, int column);
 bool db_bool(const PGresult *rows, int row, int column);
 
 /* Fills a result from what libpq gave; `rows` may be NULL. The texts borrow from `rows`, or from
- * `conn` when there are no rows. SQLSTATE classes 08, 57P (admin shutdown, crash, cannot connect
- * now), 53 (resources) and 57014 (timeout) count as DB_UNAVAILABLE, all else that is no success as
- * DB_SQL_ERROR. */
+ * `conn` when there are no rows. SQLSTATE 08…, 53… (resources), 57P… (shutdown, crash),
+ * 57014 (timeout), 58… (system), 25006 (read-only standby), 40001, 40P01 and 55P03 (locks) count as
+ * DB_UNAVAILABLE: worth trying again; all else that is no success is DB_SQL_ERROR. */
 void db_result_fill(struct db_result *out, PGresult *rows, const PGconn *conn);
 
 #endif

@@ -18,7 +18,9 @@ enum sticps_err db_sync_connect(const char *conninfo, const char *application_na
                                 struct sticps_error *err) STICPS_MUST_CHECK;
 void db_sync_free(struct db_sync *db); /* accepts NULL; closes, so ends any transaction and lock */
 
-/* One statement with text parameters (NULL for SQL NULL). The caller clears *out (db_sync_clear)
+/* A result of db_sync_exec and db_sync_script keeps its `rows` also on an error, for its texts.
+ *
+ * One statement with text parameters (NULL for SQL NULL). The caller clears *out (db_sync_clear)
  * whatever its status. DB_UNAVAILABLE: the connection is of no more use; free it. `out` is never
  * left unset. */
 enum db_status db_sync_exec(struct db_sync *db, const char *sql, int params_len,
@@ -41,7 +43,8 @@ enum sticps_err db_sync_fail(const struct db_result *result, const char *what,
 /* Waits for a NOTIFY, for `fd` (an eventfd; -1: none), or for `timeout_ms` (negative: for ever). A
  * mask of DB_WAIT_*, never 0. */
 unsigned db_sync_wait(struct db_sync *db, int fd, int timeout_ms);
-/* Takes the next notification: false when there is none. Texts are cut to fit. */
+/* Takes the next notification: false when there is none. Texts are cut to fit; either may be NULL.
+ */
 bool db_sync_notification(struct db_sync *db, char *channel, size_t channel_size, char *payload,
                           size_t payload_size);
 

@@ -1,0 +1,33 @@
+/* Connection strings: what is added to the operator's, and errors that do not repeat it. */
+#ifndef SERVER_DB_CONNINFO_H
+#define SERVER_DB_CONNINFO_H
+
+#include "common/error.h"
+
+#include <libpq-fe.h>
+#include <stddef.h>
+
+#define CONNINFO_MAX 16
+
+/* Keywords and values for PQconnectStartParams: our defaults first (UTF-8, keepalives,
+ * tcp_user_timeout, application_name), the operator's string last, so that it wins. Borrows both
+ * texts. */
+struct conninfo {
+    const char *keywords[CONNINFO_MAX];
+    const char *values[CONNINFO_MAX];
+};
+void conninfo_fill(struct conninfo *out, const char *conninfo, const char *application_name);
+
+/* STICPS_ERR_USAGE when libpq cannot read it; libpq's own text would quote a misplaced password. */
+enum sticps_err conninfo_check(const char *conninfo, struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* What is set on every new connection, one text for PQsendQuery. */
+void conninfo_session_sql(char *out, size_t size, unsigned statement_timeout_ms);
+
+/* Notices are neither errors nor for stderr. */
+void conninfo_quiet(PGconn *conn);
+
+/* The connection's last error on one line, without its line break; cut to fit. */
+void conninfo_error(const PGconn *conn, char *out, size_t size);
+
+#endif
