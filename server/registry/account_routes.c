@@ -1,0 +1,121 @@
+#include "server/registry/account_routes.h"
+
+#include "server/registry/api.h"
+
+#include <string.h>
+
+#define NAME_MAX_LENGTH 200 /* characters */
+
+void account_get(struct request *request)
+{
+    static const struct db_statement statement = {"account_get",
+                                                  "SELECT * FROM account_get($1::uuid, $2)", 2};
+    struct api call;
+
+    api_begin(&call, request);
+    const char *sp = api_sp(&call);
+    if (api_refused(&call))
+        return;
+    const char *params[] = {NULL, sp};
+    api_run(&call, &statement, params, false, NULL);
+}
+
+/* `text` is UTF-8, as strict_json saw to. */
+static void check_name(struct api *call, const struct api_text *name)
+{
+    size_t characters = 0;
+
+    if (name->value == NULL)
+        return;
+    for (size_t i = 0; i < name->len; i++) {
+        unsigned char c = (unsigned char)name->value[i];
+
+        if (c < 0x20 || c == 0x7f) {
+            api_fault(call, "/name", "must not have control characters");
+            return;
+        }
+        characters += (c & 0xc0) != 0x80;
+    }
+    if (characters < 1 || characters > NAME_MAX_LENGTH)
+        api_fault(call, "/name", "must have 1 to %d characters", NAME_MAX_LENGTH);
+}
+
+void account_put(struct request *request)
+{
+    static const struct db_statement statement = {
+        "account_put", "SELECT * FROM account_put($1::uuid, $2::inet, $3, $4)", 4};
+    struct api_text name = {.name = "name", .required = true};
+    struct api call;
+
+    api_begin(&call, request);
+    const char *sp = api_sp(&call);
+    api_body(&call, &name, 1);
+    check_name(&call, &name);
+    if (api_refused(&call))
+        return;
+    const char *params[] = {NULL, NULL, sp, name.value};
+    const struct api_dress dress = {.location = request_printf(request, "/api/v1/account/%s", sp)};
+    api_run(&call, &statement, params, true, &dress);
+}
+
+void account_put_state(struct request *request)
+{
+    static const struct db_statement statement = {
+        "account_set_state", "SELECT * FROM account_set_state($1::uuid, $2::inet, $3, $4)", 4};
+    struct api_text state = {.name = "state", .required = true};
+    struct api call;
+
+    api_begin(&call, request);
+    const char *sp = api_sp(&call);
+    api_body(&call, &state, 1);
+    if (state.value != NULL && strcmp(state.value, "active") != 0 &&
+        strcmp(state.value, "suspended") != 0)
+        api_fault(&call, "/state", "must be \"active\" or \"suspended\"");
+    if (api_refused(&call))
+        return;
+    const char *params[] = {NULL, NULL, sp, state.value};
+    api_run(&call, &statement, params, true, NULL);
+}
+
+void account_spc_put(struct request *request)
+{
+    static const struct db_statement statement = {
+        "spc_put", "SELECT * FROM spc_put($1::uuid, $2::inet, $3, $4, $5::boolean)", 5};
+    bool replied = false;
+    struct spc spc;
+    struct api call;
+
+    api_begin(&call, request);
+    const char *sp = api_sp(&call);
+    (void)api_spc(&call, &spc);
+    const char *transfer = request_query(request, "transfer", &replied);
+    if (replied)
+        return;
+    if (transfer == NULL)
+        transfer = "false";
+    if (strcmp(transfer, "true") != 0 && strcmp(transfer, "false") != 0)
+        api_fault(&call, "/transfer", "must be true or false");
+    api_no_body(&call);
+    if (api_refused(&call))
+        return;
+    const char *params[] = {NULL, NULL, sp, spc.text, transfer};
+    const struct api_dress dress = {
+        .location = request_printf(request, "/api/v1/account/%s/spc/%s", sp, spc.text)};
+    api_run(&call, &statement, params, true, &dress);
+}
+
+void account_spc_delete(struct request *request)
+{
+    static const struct db_statement statement = {
+        "spc_delete", "SELECT * FROM spc_delete($1::uuid, $2::inet, $3, $4)", 4};
+    struct spc spc;
+    struct api call;
+
+    api_begin(&call, request);
+    const char *sp = api_sp(&call);
+    (void)api_spc(&call, &spc);
+    if (api_refused(&call))
+        return;
+    const char *params[] = {NULL, NULL, sp, spc.text};
+    api_run(&call, &statement, params, true, NULL);
+}

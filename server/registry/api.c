@@ -1,0 +1,449 @@
+#include "server/registry/api.h"
+
+#include "common/strict_json.h"
+#include "server/http/log.h"
+#include "server/http/router.h"
+#include "server/registry/daemon.h"
+#include "server/registry/session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- outcomes ---- */
+
+static const struct outcome {
+    const char *name;
+    struct problem problem; /* code NULL: a success of that status */
+} outcomes[] = {
+    {"OK", {200, NULL}},
+    {"CREATED", {201, NULL}},
+    {"ACCEPTED", {202, NULL}},
+    {"NO_CONTENT", {204, NULL}},
+    {"UNAUTHENTICATED", {401, "UNAUTHENTICATED"}},
+    {"INVALID_CREDENTIALS", {401, "INVALID_CREDENTIALS"}},
+    {"FORBIDDEN", {403, "FORBIDDEN"}},
+    {"ACCOUNT_SUSPENDED", {403, "ACCOUNT_SUSPENDED"}},
+    {"SPC_NOT_OWNED", {403, "SPC_NOT_OWNED"}},
+    {"NOT_FOUND", {404, "NOT_FOUND"}},
+    {"SPC_OWNED_BY_ANOTHER", {409, "SPC_OWNED_BY_ANOTHER"}},
+    {"USER_ID_TAKEN", {409, "USER_ID_TAKEN"}},
+    {"LAST_ADMIN", {409, "LAST_ADMIN"}},
+    {"PRECONDITION_FAILED", {412, "PRECONDITION_FAILED"}},
+    {"THROTTLED", {429, "TOO_MANY_REQUESTS"}},
+};
+
+static const struct outcome *find_outcome(const char *name)
+{
+    for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
+        if (strcmp(outcomes[i].name, name) == 0)
+            return &outcomes[i];
+    return NULL;
+}
+
+static const char *user_of(const struct request *request)
+{
+    const struct identity *identity = request_identity(request);
+
+    return identity != NULL ? identity->user : "";
+}
+
+void api_reply_refusal(struct request *request, const char *name, const char *detail,
+                       long long version)
+{
+    const struct outcome *outcome = find_outcome(name);
+    char seconds[24];
+
+    if (outcome == NULL || outcome->problem.code == NULL) {
+        log_fields(LOG_LEVEL_ERROR, "unknown outcome", LOG_TEXT("outcome", name));
+        reply_problem(request, &PROBLEM_INTERNAL, "the request could not be completed");
+        return;
+    }
+    int status = outcome->problem.status;
+    if (status == 401 || status == 403 || status == 429)
+        log_fields(LOG_LEVEL_WARN, "refused", LOG_TEXT("code", outcome->problem.code),
+                   LOG_TEXT("user", user_of(request)), LOG_TEXT("client", request_client(request)),
+                   LOG_TEXT("method", request_method(request)),
+                   LOG_TEXT("path", request_path(request)), LOG_TEXT("reason", detail));
+    if (status == 429) {
+        snprintf(seconds, sizeof(seconds), "%lld", version);
+        reply_header(request, "retry-after", seconds);
+    }
+    reply_problem(request, &outcome->problem, "%s", detail);
+}
+
+bool api_result_ok(struct request *request, const struct db_result *result)
+{
+    if (result->status == DB_OK && PQntuples(result->rows) == 1)
+        return true;
+    bool again = result->status == DB_UNAVAILABLE || strcmp(result->sqlstate, "40001") == 0 ||
+                 strcmp(result->sqlstate, "40P01") == 0; /* serialization failure, deadlock */
+    log_fields(again ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "query failed",
+               LOG_TEXT("sqlstate", result->sqlstate), LOG_TEXT("message", result->message),
+               LOG_TEXT("request", request_id(request)));
+    if (again)
+        reply_problem(request, &PROBLEM_UNAVAILABLE, "the database cannot be reached; try again");
+    else
+        reply_problem(request, &PROBLEM_INTERNAL, "the request could not be completed");
+    return false;
+}
+
+/* ---- what a function returned ---- */
+
+static void reply_with_password(struct request *request, int status, const char *text,
+                                const char *password)
+{
+    json_t *body = json_loads(text, 0, NULL);
+
+    if (body == NULL || json_object_set_new(body, "password", json_string(password)) != 0) {
+        json_decref(body);
+        reply_problem(request, &PROBLEM_INTERNAL, "the request could not be completed");
+        return;
+    }
+    reply_json(request, status, body);
+}
+
+static void reply_outcome(struct request *request, const PGresult *rows,
+                          const struct api_dress *dress)
+{
+    const char *name = db_text(rows, 0, 0), *body = db_text(rows, 0, 2);
+    const struct outcome *outcome = find_outcome(name);
+    char etag[32];
+
+    if (outcome == NULL || outcome->problem.code != NULL) {
+        api_reply_refusal(request, name, db_text(rows, 0, 1), db_int(rows, 0, 3));
+        return;
+    }
+    int status = outcome->problem.status;
+    if (db_text_or_null(rows, 0, 3) != NULL) {
+        snprintf(etag, sizeof(etag), "\"%lld\"", db_int(rows, 0, 3));
+        reply_header(request, "etag", etag);
+        const char *method = request_method(request);
+        bool reading = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+        if (reading && etag_none_match(request_header_joined(request, "if-none-match"), etag)) {
+            reply_empty(request, 304);
+            return;
+        }
+    }
+    if (status == 201 && dress->location != NULL)
+        reply_header(request, "location", dress->location);
+    if (status == 204)
+        reply_empty(request, status);
+    else if (dress->password != NULL)
+        reply_with_password(request, status, body, dress->password);
+    else
+        reply_json_text(request, status, body, strlen(body));
+}
+
+void api_on_result(const struct db_result *result, void *arg)
+{
+    struct pending *pending = arg;
+    struct request *request = pending_request(pending);
+
+    if (request != NULL && api_result_ok(request, result))
+        reply_outcome(request, result->rows, pending_data(pending));
+    pending_done(pending);
+}
+
+void api_run(struct api *call, const struct db_statement *statement, const char **params,
+             bool with_address, const struct api_dress *dress)
+{
+    struct request *request = call->request;
+    const struct identity *identity = request_identity(request);
+    struct api_dress *data = calloc(1, sizeof(*data));
+
+    if (data == NULL)
+        abort();
+    if (dress != NULL)
+        *data = *dress;
+    params[0] = identity->sid;
+    if (with_address)
+        params[1] = request_client(request);
+    struct pending *pending = pending_new(request, 0, data, free);
+    db_query(node_of(request)->pool, statement, params, 0, api_on_result, pending);
+    api_end(call);
+}
+
+/* ---- what came in ---- */
+
+void api_begin(struct api *call, struct request *request)
+{
+    *call = (struct api){.request = request};
+}
+
+void api_end(struct api *call)
+{
+    json_decref(call->body);
+    call->body = NULL;
+}
+
+void api_fault(struct api *call, const char *pointer, const char *format, ...)
+{
+    char text[700];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (call->errors == NULL)
+        call->errors = json_array();
+    problem_add(call->errors, pointer, "%s", text);
+    if (call->problem == NULL) {
+        call->problem = &PROBLEM_INVALID;
+        snprintf(call->detail, sizeof(call->detail), "%s", text);
+    }
+}
+
+static bool is_id(const char *text, const char *further)
+{
+    size_t len = strlen(text);
+
+    if (len < 1 || len > 64 || strchr(further, text[0]) != NULL)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+
+        if (!letter && strchr(further, c) == NULL)
+            return false;
+    }
+    return true;
+}
+
+const char *api_sp(struct api *call)
+{
+    const char *sp = request_param(call->request, "sp");
+
+    if (is_id(sp, "._-"))
+        return sp;
+    api_fault(call, "/sp",
+              "an account is 1 to 64 letters, digits, '.', '_' and '-', and begins with a "
+              "letter or digit");
+    return NULL;
+}
+
+const char *api_user(struct api *call)
+{
+    const char *user = request_param(call->request, "userId");
+
+    if (is_id(user, "._@-"))
+        return user;
+    api_fault(
+        call, "/userId",
+        "a user id is 1 to 64 letters, digits, '.', '_', '@' and '-', and begins with a letter "
+        "or digit");
+    return NULL;
+}
+
+bool api_spc(struct api *call, struct spc *out)
+{
+    const char *text = request_param(call->request, "spc");
+    struct sticps_error err;
+
+    if (spc_from_typed(text, strlen(text), out, &err) == STICPS_OK)
+        return true;
+    api_fault(call, "/spc", "%s", err.text);
+    return false;
+}
+
+bool api_limit(struct api *call, char *out, size_t size)
+{
+    int64_t limit;
+
+    if (!request_query_int(call->request, "limit", 1, 1000, 100, &limit))
+        return false;
+    snprintf(out, size, "%d", (int)limit);
+    return true;
+}
+
+/* A member's name as a JSON pointer (RFC 6901 s3), cut to fit. */
+static void pointer_of(const char *name, char *out, size_t size)
+{
+    size_t used = 0;
+
+    out[used++] = '/';
+    for (; *name != '\0' && used + 3 < size; name++) {
+        if (*name == '~' || *name == '/') {
+            out[used++] = '~';
+            out[used++] = *name == '~' ? '0' : '1';
+        } else {
+            out[used++] = *name;
+        }
+    }
+    /* a cut never leaves half a character of UTF-8 */
+    if (*name != '\0')
+        while (used > 1 && ((unsigned char)out[used - 1] & 0x80) != 0)
+            used--;
+    out[used] = '\0';
+}
+
+static void read_members(struct api *call, struct api_text *members, size_t len)
+{
+    char pointer[100];
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(call->body, key, value)
+    {
+        size_t i = 0;
+
+        pointer_of(key, pointer, sizeof(pointer));
+        while (i < len && strcmp(members[i].name, key) != 0)
+            i++;
+        if (i == len) {
+            api_fault(call, pointer, "this member is not known here");
+        } else if (!json_is_string(value)) {
+            api_fault(call, pointer, "must be a string");
+            members[i].required = false; /* one fault is enough */
+        } else {
+            members[i].value = json_string_value(value);
+            members[i].len = json_string_length(value);
+        }
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (!members[i].required || members[i].value != NULL)
+            continue;
+        pointer_of(members[i].name, pointer, sizeof(pointer));
+        api_fault(call, pointer, "this member is missing");
+    }
+}
+
+void api_body(struct api *call, struct api_text *members, size_t len)
+{
+    struct sticps_error err = {0};
+    size_t size;
+    const void *data = request_body(call->request, &size);
+
+    call->body = strict_json_parse(data, size, STICPS_ERR_FORM, &err);
+    if (call->body == NULL) {
+        json_decref(call->errors); /* 400 comes before 422 */
+        call->errors = NULL;
+        call->problem = &PROBLEM_NOT_JSON;
+        snprintf(call->detail, sizeof(call->detail), "%s", err.text);
+    } else if (!json_is_object(call->body)) {
+        api_fault(call, "", "the body must be a JSON object");
+    } else {
+        read_members(call, members, len);
+    }
+}
+
+void api_no_body(struct api *call)
+{
+    size_t size;
+
+    (void)request_body(call->request, &size);
+    if (size > 0)
+        api_body(call, NULL, 0);
+}
+
+/* ---- refusing ---- */
+
+struct refusal {
+    const struct problem *problem;
+    json_t *errors;
+    char detail[700];
+};
+
+static void refusal_free(void *arg)
+{
+    struct refusal *refusal = arg;
+
+    json_decref(refusal->errors);
+    free(refusal);
+}
+
+static void reply_refused(struct request *request, const struct refusal *refusal)
+{
+    if (refusal->errors != NULL)
+        reply_problem_errors(request, refusal->problem, json_incref(refusal->errors), "%s",
+                             refusal->detail);
+    else
+        reply_problem(request, refusal->problem, "%s", refusal->detail);
+}
+
+static void on_session_checked(const struct db_result *result, void *arg)
+{
+    struct pending *pending = arg;
+    struct request *request = pending_request(pending);
+
+    if (request != NULL && api_result_ok(request, result)) {
+        const char *outcome = db_text(result->rows, 0, 0);
+
+        if (strcmp(outcome, "OK") == 0)
+            reply_refused(request, pending_data(pending));
+        else
+            api_reply_refusal(request, outcome, db_text(result->rows, 0, 1), 0);
+    }
+    pending_done(pending);
+}
+
+bool api_refused(struct api *call)
+{
+    static const struct db_statement statement = {
+        "session_check", "SELECT outcome, detail FROM session_check($1::uuid)", 1};
+    const struct identity *identity = request_identity(call->request);
+
+    if (call->problem == NULL)
+        return false;
+    struct refusal *refusal = calloc(1, sizeof(*refusal));
+    if (refusal == NULL)
+        abort();
+    refusal->problem = call->problem;
+    refusal->errors = call->errors;
+    memcpy(refusal->detail, call->detail, sizeof(refusal->detail));
+    api_end(call);
+    if (identity == NULL) {
+        reply_refused(call->request, refusal);
+        refusal_free(refusal);
+    } else {
+        const char *params[] = {identity->sid};
+        struct pending *pending = pending_new(call->request, 0, refusal, refusal_free);
+
+        db_query(node_of(call->request)->pool, &statement, params, 0, on_session_checked, pending);
+    }
+    return true;
+}
+
+/* ---- who is it ---- */
+
+bool api_authenticate(struct request *request, const struct route *route)
+{
+    const struct daemon *daemon = node_of(request)->daemon;
+    const char *token = request_bearer(request);
+
+    if (route->role == API_ROLE_LIST && daemon->config->list.is_public == CONFIG_ON)
+        return true;
+    if (token == NULL) {
+        reply_problem(request, &PROBLEM_UNAUTHENTICATED, "sign in, and send the access token");
+        return false;
+    }
+    if (!sessions_ready(daemon->sessions)) {
+        reply_problem(request, &PROBLEM_UNAVAILABLE, "the database cannot be reached; try again");
+        return false;
+    }
+    struct identity *identity = malloc(sizeof(*identity));
+    if (identity == NULL)
+        abort();
+    if (!session_token_check(daemon->sessions, token, identity)) {
+        free(identity);
+        log_fields(LOG_LEVEL_WARN, "refused", LOG_TEXT("code", "UNAUTHENTICATED"),
+                   LOG_TEXT("client", request_client(request)),
+                   LOG_TEXT("method", request_method(request)),
+                   LOG_TEXT("path", request_path(request)),
+                   LOG_TEXT("reason", "no valid access token"));
+        reply_problem(request, &PROBLEM_UNAUTHENTICATED,
+                      "the access token is not valid or has expired; sign in again");
+        return false;
+    }
+    request_set_identity(request, identity, free);
+    request_log_user(request, identity->user);
+    return true;
+}
+
+const char *api_session_id(const struct request *request)
+{
+    const struct identity *identity = request_identity(request);
+
+    return identity != NULL ? identity->sid : NULL;
+}

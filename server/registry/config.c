@@ -1,0 +1,289 @@
+#include "server/registry/config.h"
+
+#include <cyaml/cyaml.h>
+#include <libgen.h>
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_LIFETIME (7 * 86400) /* clients refuse more (PROTOCOL section 2, rule 7) */
+
+/* ---- the schema ---- */
+
+#define TEXT(key, type, member) \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, type, member, 1, 4096)
+#define NUMBER(key, type, member) CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, type, member)
+#define SWITCH(key, type, member) \
+    CYAML_FIELD_ENUM(key, CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, type, member, switches, 2)
+
+/* Not CYAML_BOOL: libcyaml 1.3.1 takes every text that it does not know for true. */
+static const cyaml_strval_t switches[] = {{"true", CONFIG_ON}, {"false", CONFIG_OFF}};
+
+static const cyaml_schema_field_t tls_fields[] = {
+    TEXT("certificate", struct config_tls, certificate),
+    TEXT("key", struct config_tls, key),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t database_fields[] = {
+    TEXT("url", struct config_database, url),
+    NUMBER("connections", struct config_database, connections),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t signer_fields[] = {
+    CYAML_FIELD_UINT("id", CYAML_FLAG_DEFAULT, struct config_signer, id),
+    TEXT("key", struct config_signer, key),
+    TEXT("certificate", struct config_signer, certificate),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t list_fields[] = {
+    NUMBER("lifetime", struct config_list, lifetime),
+    NUMBER("period", struct config_list, period),
+    NUMBER("debounce_ms", struct config_list, debounce_ms),
+    SWITCH("public", struct config_list, is_public),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t port = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint16_t)};
+static const cyaml_schema_field_t cps_url_fields[] = {
+    CYAML_FIELD_SEQUENCE("ports", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_cps_url,
+                         ports, &port, 0, 64),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t session_fields[] = {
+    NUMBER("access_lifetime", struct config_session, access_lifetime),
+    NUMBER("refresh_lifetime", struct config_session, refresh_lifetime),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t limits_fields[] = {
+    NUMBER("connections", struct config_limits, connections),
+    NUMBER("per_address", struct config_limits, per_address),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t log_fields_[] = {
+    SWITCH("access", struct config_log, access),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t address = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 256)};
+static const cyaml_schema_field_t fields[] = {
+    CYAML_FIELD_SEQUENCE("listen", CYAML_FLAG_POINTER, struct config, listen, &address, 1, 16),
+    NUMBER("threads", struct config, threads),
+    CYAML_FIELD_MAPPING("tls", CYAML_FLAG_DEFAULT, struct config, tls, tls_fields),
+    CYAML_FIELD_STRING_PTR("tls_ca", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config,
+                           tls_ca, 1, 4096),
+    CYAML_FIELD_MAPPING("database", CYAML_FLAG_DEFAULT, struct config, database, database_fields),
+    TEXT("base_url", struct config, base_url),
+    CYAML_FIELD_MAPPING("signer", CYAML_FLAG_DEFAULT, struct config, signer, signer_fields),
+    CYAML_FIELD_MAPPING("list", CYAML_FLAG_OPTIONAL, struct config, list, list_fields),
+    CYAML_FIELD_MAPPING("cps_url", CYAML_FLAG_OPTIONAL, struct config, cps_url, cps_url_fields),
+    SWITCH("lab", struct config, lab),
+    CYAML_FIELD_MAPPING("session", CYAML_FLAG_OPTIONAL, struct config, session, session_fields),
+    CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct config, limits, limits_fields),
+    CYAML_FIELD_MAPPING("log", CYAML_FLAG_OPTIONAL, struct config, log, log_fields_),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, fields),
+};
+
+/* ---- what libcyaml says, gathered into one line ---- */
+
+struct complaint {
+    char text[400];
+};
+
+static void on_cyaml_log(cyaml_log_t level, void *context, const char *format, va_list args)
+{
+    struct complaint *complaint = context;
+    size_t used = strlen(complaint->text);
+    char line[200];
+
+    (void)level;
+    vsnprintf(line, sizeof(line), format, args);
+    line[strcspn(line, "\n")] = '\0';
+    const char *text = strncmp(line, "Load: ", 6) == 0 ? line + 6 : line;
+    text += strspn(text, " ");
+    if (strcmp(text, "Backtrace:") == 0 || *text == '\0')
+        return;
+    snprintf(complaint->text + used, sizeof(complaint->text) - used, "%s%s", used > 0 ? "; " : "",
+             text);
+}
+
+static const cyaml_config_t *cyaml_settings(cyaml_config_t *settings, struct complaint *complaint)
+{
+    *settings = (cyaml_config_t){
+        .log_fn = complaint != NULL ? on_cyaml_log : NULL,
+        .log_ctx = complaint,
+        .mem_fn = cyaml_mem,
+        .log_level = CYAML_LOG_ERROR,
+        .flags = CYAML_CFG_NO_ALIAS,
+    };
+    return settings;
+}
+
+/* ---- defaults and ranges ---- */
+
+struct range {
+    const char *key;
+    unsigned *value;
+    unsigned fallback, min, max;
+};
+
+static enum sticps_err check_numbers(struct config *config, const char *path,
+                                     struct sticps_error *err)
+{
+    const struct range first[] = {
+        {"signer.id", &config->signer.id, 0, 1, 999999999},
+        {"threads", &config->threads, 0, 0, 64},
+        {"database.connections", &config->database.connections, 4, 1, 64},
+        {"list.lifetime", &config->list.lifetime, 86400, 2, MAX_LIFETIME},
+        {"list.debounce_ms", &config->list.debounce_ms, 1000, 1, 60000},
+        {"session.access_lifetime", &config->session.access_lifetime, 900, 1, 86400},
+        {"session.refresh_lifetime", &config->session.refresh_lifetime, 86400, 2, 31536000},
+        {"limits.connections", &config->limits.connections, 0, 0, 1000000},
+        {"limits.per_address", &config->limits.per_address, 0, 0, 1000000},
+    };
+
+    for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
+        const struct range *range = &first[i];
+
+        if (*range->value == 0)
+            *range->value = range->fallback;
+        if (*range->value < range->min || *range->value > range->max)
+            return fail(err, STICPS_ERR_USAGE, path, "%s must be from %u to %u", range->key,
+                        range->min, range->max);
+    }
+    if (config->list.period == 0)
+        config->list.period = config->list.lifetime / 4 > 0 ? config->list.lifetime / 4 : 1;
+    if (config->list.period > config->list.lifetime / 2)
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "list.period must be at most half of list.lifetime, so that a list is always "
+                    "replaced well before it expires");
+    if (config->session.refresh_lifetime < config->session.access_lifetime)
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "session.refresh_lifetime must not be shorter than session.access_lifetime");
+    for (unsigned i = 0; i < config->cps_url.ports_count; i++)
+        if (config->cps_url.ports[i] == 0)
+            return fail(err, STICPS_ERR_USAGE, path, "cps_url.ports: 0 is no port");
+    return STICPS_OK;
+}
+
+static void default_switch(enum config_switch *value, enum config_switch fallback)
+{
+    if (*value == CONFIG_UNSET)
+        *value = fallback;
+}
+
+static enum sticps_err check_base_url(const struct config *config, const char *path,
+                                      struct sticps_error *err)
+{
+    struct url url;
+    enum sticps_err rc = url_parse(config->base_url, strlen(config->base_url), &url, err);
+
+    if (rc != STICPS_OK) {
+        fail_context(err, "%s: base_url", path);
+        return STICPS_ERR_USAGE;
+    }
+    if (strchr(config->base_url, '?') != NULL ||
+        config->base_url[strlen(config->base_url) - 1] == '/')
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "base_url must have no query and no slash at its end");
+    return STICPS_OK;
+}
+
+static enum sticps_err check_database_url(const struct config *config, const char *path,
+                                          struct sticps_error *err)
+{
+    char *said = NULL; /* not passed on: it may quote the password */
+    PQconninfoOption *options = PQconninfoParse(config->database.url, &said);
+
+    PQfreemem(said);
+    if (options == NULL)
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "database.url is not a connection string of PostgreSQL (postgresql://…)");
+    PQconninfoFree(options);
+    return STICPS_OK;
+}
+
+/* ---- paths ---- */
+
+static enum sticps_err make_absolute(char **file, const char *folder, struct sticps_error *err)
+{
+    char *joined = NULL;
+
+    if (*file == NULL || (*file)[0] == '/')
+        return STICPS_OK;
+    if (asprintf(&joined, "%s/%s", folder, *file) < 0)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    free(*file); /* cyaml_mem is realloc and free */
+    *file = joined;
+    return STICPS_OK;
+}
+
+static enum sticps_err resolve_paths(struct config *config, const char *path,
+                                     struct sticps_error *err)
+{
+    char **const files[] = {&config->tls.certificate, &config->tls.key, &config->tls_ca,
+                            &config->signer.key, &config->signer.certificate};
+    enum sticps_err rc = STICPS_OK;
+    char *copy = strdup(path);
+
+    if (copy == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    const char *folder = dirname(copy);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc == STICPS_OK; i++)
+        rc = make_absolute(files[i], folder, err);
+    free(copy);
+    return rc;
+}
+
+/* ---- public ---- */
+
+enum sticps_err config_load(const char *path, struct config **out, struct sticps_error *err)
+{
+    struct complaint complaint = {""};
+    cyaml_config_t settings;
+    struct config *config = NULL;
+    enum sticps_err rc;
+
+    cyaml_err_t result = cyaml_load_file(path, cyaml_settings(&settings, &complaint), &schema,
+                                         (cyaml_data_t **)&config, NULL);
+    if (result == CYAML_ERR_FILE_OPEN)
+        return fail(err, STICPS_ERR_FILE, path, "the configuration cannot be read: %s", path);
+    if (result != CYAML_OK)
+        return fail(err, STICPS_ERR_USAGE, path, "%s: %s (%s)", path, cyaml_strerror(result),
+                    complaint.text);
+
+    rc = check_numbers(config, path, err);
+    if (rc == STICPS_OK)
+        rc = check_base_url(config, path, err);
+    if (rc == STICPS_OK)
+        rc = check_database_url(config, path, err);
+    if (rc == STICPS_OK)
+        rc = resolve_paths(config, path, err);
+    if (rc != STICPS_OK) {
+        config_free(config);
+        return rc;
+    }
+    default_switch(&config->list.is_public, CONFIG_ON);
+    default_switch(&config->lab, CONFIG_OFF);
+    default_switch(&config->log.access, CONFIG_ON);
+    *out = config;
+    return STICPS_OK;
+}
+
+void config_free(struct config *config)
+{
+    cyaml_config_t settings;
+
+    if (config != NULL)
+        cyaml_free(cyaml_settings(&settings, NULL), &schema, config, 0);
+}
+
+struct url_rules config_url_rules(const struct config *config)
+{
+    return (struct url_rules){
+        .lab = config->lab == CONFIG_ON,
+        .ports = config->cps_url.ports,
+        .ports_len = config->cps_url.ports_count,
+    };
+}

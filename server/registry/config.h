@@ -1,0 +1,84 @@
+/* The configuration file of sticps-registryd: YAML by one schema (config.c). An unknown key, a
+ * missing key and a value out of range are errors. Relative paths are relative to the file. Read
+ * once, at the start, and constant from then on. */
+#ifndef REGISTRY_CONFIG_H
+#define REGISTRY_CONFIG_H
+
+#include "common/error.h"
+#include "common/url.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum config_switch { CONFIG_UNSET, CONFIG_ON, CONFIG_OFF };
+
+struct config_tls {
+    char *certificate; /* PEM, leaf first */
+    char *key;
+};
+
+struct config_database {
+    char *url;            /* libpq's; may hold a password: never logged */
+    unsigned connections; /* per thread */
+};
+
+struct config_signer {
+    unsigned id; /* the n of certificateId_{n}.crt */
+    char *key;
+    char *certificate; /* PEM chain, leaf first */
+};
+
+struct config_list {
+    unsigned lifetime;            /* seconds from signing to exp */
+    unsigned period;              /* seconds between publications when nothing changes */
+    unsigned debounce_ms;         /* from the first change to the publication */
+    enum config_switch is_public; /* off: a list needs a session */
+};
+
+struct config_cps_url {
+    uint16_t *ports; /* allowed in a CPS URL beside 443 */
+    unsigned ports_count;
+};
+
+struct config_session {
+    unsigned access_lifetime;  /* seconds */
+    unsigned refresh_lifetime; /* seconds */
+};
+
+struct config_limits {
+    unsigned connections; /* open, in all; 0: the server's default */
+    unsigned per_address;
+};
+
+struct config_log {
+    enum config_switch access; /* a line per request */
+};
+
+struct config {
+    char **listen; /* "host:port" */
+    unsigned listen_count;
+    unsigned threads; /* 0: one per processor */
+    struct config_tls tls;
+    char *tls_ca; /* a further TLS root for outgoing connections, or NULL */
+    struct config_database database;
+    char *base_url; /* public, https, without a slash at the end */
+    struct config_signer signer;
+    struct config_list list;
+    struct config_cps_url cps_url;
+    enum config_switch lab; /* loopback and private addresses, any port; never in production */
+    struct config_session session;
+    struct config_limits limits;
+    struct config_log log;
+};
+
+/* Reads and judges one file; the files that it names are judged by whoever opens them.
+ * STICPS_ERR_FILE when it cannot be read, STICPS_ERR_USAGE for its content, the text naming key and
+ * line. The caller owns *out (config_free). */
+enum sticps_err config_load(const char *path, struct config **out,
+                            struct sticps_error *err) STICPS_MUST_CHECK;
+void config_free(struct config *config); /* accepts NULL */
+
+/* The rules for CPS URLs that the configuration makes; borrows from it. */
+struct url_rules config_url_rules(const struct config *config);
+
+#endif

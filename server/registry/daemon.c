@@ -1,0 +1,225 @@
+#include "server/registry/daemon.h"
+
+#include "server/db/migrate.h"
+#include "server/db/pool.h"
+#include "server/http/log.h"
+#include "server/http/request.h"
+#include "server/http/server.h"
+#include "server/http/tls.h"
+#include "server/http/worker.h"
+#include "server/registry/api.h"
+#include "server/registry/list_board.h"
+#include "server/registry/publisher.h"
+#include "server/registry/routes.h"
+#include "server/registry/session.h"
+
+#include <openssl/ssl.h>
+#include <stdlib.h>
+
+#define HASH_THREADS 2
+#define HASH_QUEUE 64 /* at a tenth of a second each, what a client would wait for */
+
+struct node *node_of(struct request *request)
+{
+    return request_state(request);
+}
+
+/* ---- checks ---- */
+
+static struct tls_options tls_of(const struct config *config)
+{
+    return (struct tls_options){.certificate_file = config->tls.certificate,
+                                .key_file = config->tls.key};
+}
+
+static enum sticps_err check_tls(const struct config *config, struct sticps_error *err)
+{
+    const struct tls_options options = tls_of(config);
+    struct anchors *anchors = NULL;
+    SSL_CTX *context = NULL;
+    enum sticps_err rc = tls_context_new(&options, &context, err);
+
+    SSL_CTX_free(context);
+    if (rc != STICPS_OK || config->tls_ca == NULL)
+        return rc;
+    rc = anchors_new(&anchors, err);
+    if (rc == STICPS_OK)
+        rc = anchors_add_file(anchors, config->tls_ca, err);
+    if (rc != STICPS_OK)
+        fail_context(err, "tls_ca");
+    anchors_free(anchors);
+    return rc;
+}
+
+enum sticps_err daemon_check(const struct config *config, struct sticps_error *err)
+{
+    struct signer *signer = NULL;
+    enum sticps_err rc = signer_load(config, clock_now(&clock_system), &signer, err);
+
+    signer_free(signer);
+    return rc == STICPS_OK ? check_tls(config, err) : rc;
+}
+
+/* ---- threads ---- */
+
+static void on_pool_log(const char *text)
+{
+    log_warn("%s", text);
+}
+
+static enum sticps_err on_thread_start(struct server_thread *thread, void *arg, void **state,
+                                       struct sticps_error *err)
+{
+    struct daemon *daemon = arg;
+    struct node *node = &daemon->nodes[server_thread_index(thread)];
+    const struct db_pool_options options = {
+        .conninfo = daemon->config->database.url,
+        .connections = daemon->config->database.connections,
+        .application_name = "sticps-registryd",
+        .log = on_pool_log,
+    };
+
+    node->daemon = daemon;
+    node->thread = thread;
+    enum sticps_err rc = db_pool_new(server_thread_loop(thread), &options, &node->pool, err);
+    if (rc != STICPS_OK)
+        return rc;
+    rc = list_board_join(daemon->board, node, err);
+    if (rc != STICPS_OK) {
+        db_pool_free(node->pool);
+        node->pool = NULL;
+        return rc;
+    }
+    *state = node;
+    return STICPS_OK;
+}
+
+static void on_thread_stop(struct server_thread *thread, void *arg, void *state)
+{
+    struct daemon *daemon = arg;
+    struct node *node = state;
+
+    (void)thread;
+    list_board_leave(daemon->board, node);
+    db_pool_free(node->pool);
+    node->pool = NULL;
+}
+
+static void on_reload(struct server *server, void *arg)
+{
+    struct sticps_error err = {0};
+
+    (void)arg;
+    if (server_reload_tls(server, &err) == STICPS_OK)
+        log_info("the TLS certificate and key were read again");
+    else
+        log_error("the TLS certificate and key stay as they were: %s", err.text);
+}
+
+/* ---- the run ---- */
+
+static enum sticps_err listen_all(struct daemon *daemon, struct sticps_error *err)
+{
+    const struct config *config = daemon->config;
+    const struct tls_options tls = tls_of(config);
+
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        const struct listener_options options = {
+            .name = "public",
+            .address = config->listen[i],
+            .tls = &tls,
+            .routes = registry_routes,
+            .routes_len = registry_routes_len,
+            .authenticate = api_authenticate,
+        };
+        enum sticps_err rc = server_listen(daemon->server, &options, NULL, err);
+
+        if (rc != STICPS_OK)
+            return rc;
+    }
+    return server_stop_on_signals(daemon->server, err);
+}
+
+static enum sticps_err make_server(struct daemon *daemon, struct sticps_error *err)
+{
+    const struct config *config = daemon->config;
+    const struct server_options options = {
+        .threads = config->threads,
+        .max_connections = config->limits.connections,
+        .max_per_address = config->limits.per_address,
+        .access_log = config->log.access == CONFIG_ON,
+        .thread_start = on_thread_start,
+        .thread_stop = on_thread_stop,
+        .reload = on_reload,
+        .arg = daemon,
+    };
+    enum sticps_err rc = server_new(&options, &daemon->server, err);
+
+    if (rc != STICPS_OK)
+        return rc;
+    daemon->nodes = calloc(server_threads(daemon->server), sizeof(*daemon->nodes));
+    if (daemon->nodes == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    return listen_all(daemon, err);
+}
+
+/* A schema that is not this program's ends the start; a database that is away does not. */
+static enum sticps_err check_schema(const struct config *config, struct sticps_error *err)
+{
+    struct sticps_error said = {0};
+    enum sticps_err rc = db_migrate_check(config->database.url, &said);
+
+    if (rc == STICPS_OK)
+        return STICPS_OK;
+    if (rc == STICPS_ERR_FETCH) {
+        log_warn("starting without the database: %s", said.text);
+        return STICPS_OK;
+    }
+    if (err != NULL)
+        *err = said;
+    return rc;
+}
+
+static void daemon_clear(struct daemon *daemon, struct signer *signer)
+{
+    server_free(daemon->server);
+    worker_pool_free(daemon->workers);
+    list_board_free(daemon->board);
+    sessions_free(daemon->sessions);
+    free(daemon->nodes);
+    signer_free(signer);
+}
+
+enum sticps_err daemon_run(const struct config *config, struct sticps_error *err)
+{
+    struct daemon daemon = {.clock = &clock_system, .config = config};
+    struct signer *signer = NULL;
+    enum sticps_err rc;
+
+    if (config->lab == CONFIG_ON)
+        log_warn(
+            "LAB SETTING: loopback and private addresses and any port are allowed in published "
+            "URLs; never use it in production");
+    daemon.url_rules = config_url_rules(config);
+    rc = make_server(&daemon, err);
+    if (rc == STICPS_OK)
+        rc = check_schema(config, err);
+    if (rc == STICPS_OK)
+        rc = signer_load(config, clock_now(daemon.clock), &signer, err);
+    daemon.signer = signer;
+    if (rc == STICPS_OK)
+        rc = sessions_new(config->base_url, config->session.access_lifetime, daemon.clock,
+                          &daemon.sessions, err);
+    if (rc == STICPS_OK)
+        rc = list_board_new(&daemon.board, err);
+    if (rc == STICPS_OK)
+        rc = worker_pool_new(HASH_THREADS, HASH_QUEUE, &daemon.workers, err);
+    if (rc == STICPS_OK)
+        rc = publisher_start(&daemon, &daemon.publisher, err);
+    if (rc == STICPS_OK) {
+        rc = server_run(daemon.server, err);
+        publisher_stop(daemon.publisher);
+    }
+    daemon_clear(&daemon, signer);
+    return rc;
+}

@@ -1,0 +1,58 @@
+/* What the parts of a running sticps-registryd share. Made by main, constant while it serves; the
+ * things pointed to say themselves which threads may use them. */
+#ifndef REGISTRY_DAEMON_H
+#define REGISTRY_DAEMON_H
+
+#include "common/clock.h"
+#include "common/url.h"
+#include "server/registry/config.h"
+#include "server/registry/signer.h"
+
+#include <stdbool.h>
+
+struct db_pool;
+struct list_board;
+struct published_list;
+struct publisher;
+struct request;
+struct server;
+struct server_thread;
+struct sessions;
+struct worker_pool;
+
+struct daemon {
+    const struct clock *clock;
+    const struct config *config;
+    const struct signer *signer;
+    struct url_rules url_rules;
+    struct sessions *sessions;
+    struct worker_pool *workers;
+    struct list_board *board;
+    struct publisher *publisher;
+    struct server *server;
+    struct node *nodes; /* one per server thread, by its index */
+};
+
+/* What one server thread owns: server_thread_state(). Only that thread touches it while it runs;
+ * the memory outlives the thread, because a message to it may come late. */
+struct node {
+    struct daemon *daemon;
+    struct server_thread *thread;
+    struct db_pool *pool;
+    struct published_list *list; /* a reference; NULL before the first list is loaded */
+    bool left;                   /* takes no lists any more */
+};
+
+/* The node that a request is on. */
+struct node *node_of(struct request *request);
+
+/* What -t checks, and what every start checks again: the signer, the TLS files. Nothing is opened
+ * that others see. */
+enum sticps_err daemon_check(const struct config *config,
+                             struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the TLS files again. STICPS_ERR_STATE
+ * when the database has another schema; a database that cannot be reached is waited for. */
+enum sticps_err daemon_run(const struct config *config, struct sticps_error *err) STICPS_MUST_CHECK;
+
+#endif

@@ -1,0 +1,138 @@
+/* sticps-registryd: the STI-PA's registry of CPS URLs. Command line and exit status. */
+#include "server/registry/config.h"
+#include "server/registry/daemon.h"
+#include "server/registry/init.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#ifndef STICPS_VERSION
+#define STICPS_VERSION "unknown"
+#endif
+
+enum { EXIT_DONE = 0, EXIT_USAGE = 1, EXIT_FAILED = 2 };
+
+static const char usage[] =
+    "Usage: sticps-registryd [-t] [-c FILE]\n"
+    "       sticps-registryd init [-c FILE] [--pa-user NAME]\n"
+    "Keeps who owns which SPC and its CPS URL, and publishes the signed list of them.\n"
+    "\n"
+    "  init               make or update the schema, and the first PA administrator, whose "
+    "one-time\n"
+    "                     password is printed; safe to run again\n"
+    "  -c, --config FILE  the configuration (default /etc/sticps/registryd.yaml)\n"
+    "  -t, --test         check the configuration and the files that it names, and exit\n"
+    "      --pa-user NAME the first administrator's user id (default pa-admin)\n"
+    "  -h, --help         this text\n"
+    "  -V, --version      the version\n"
+    "\n"
+    "Exit status: 0 done, 1 wrong usage or configuration, 2 failed while starting or running.\n";
+
+struct arguments {
+    const char *config;
+    const char *pa_user;
+    bool test, init;
+};
+
+static int complain(const struct sticps_error *err, int status)
+{
+    fprintf(stderr, "sticps-registryd: %s\n", err->text);
+    return status;
+}
+
+static bool is_user_id(const char *text)
+{
+    static const char letters[] =
+        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._@-";
+    size_t len = strlen(text);
+
+    return len >= 1 && len <= 64 && strspn(text, letters) == len && strchr("._@-", text[0]) == NULL;
+}
+
+static int run(const struct arguments *arguments, const struct config *config)
+{
+    struct sticps_error err = {0};
+
+    if (arguments->init)
+        return init_run(config, arguments->pa_user, &err) == STICPS_OK
+                   ? EXIT_DONE
+                   : complain(&err, EXIT_FAILED);
+    if (daemon_check(config, &err) != STICPS_OK)
+        return complain(&err, EXIT_USAGE);
+    if (arguments->test) {
+        printf("sticps-registryd: %s and the files that it names are in order\n",
+               arguments->config);
+        return EXIT_DONE;
+    }
+    return daemon_run(config, &err) == STICPS_OK ? EXIT_DONE : complain(&err, EXIT_FAILED);
+}
+
+/* -1 to go on, else the exit status. */
+static int parse(int argc, char **argv, struct arguments *out)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},  {"test", no_argument, NULL, 't'},
+        {"pa-user", required_argument, NULL, 'u'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0}};
+    bool user_given = false;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "c:thV", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            out->config = optarg;
+            break;
+        case 't':
+            out->test = true;
+            break;
+        case 'u':
+            out->pa_user = optarg;
+            user_given = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_DONE;
+        case 'V':
+            puts("sticps-registryd " STICPS_VERSION);
+            return EXIT_DONE;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc && strcmp(argv[optind], "init") == 0) {
+        out->init = true;
+        optind++;
+    }
+    if (optind < argc || (out->init && out->test) || (user_given && !out->init)) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    if (!is_user_id(out->pa_user)) {
+        fputs("sticps-registryd: --pa-user must be 1 to 64 letters, digits, '.', '_', '@' and '-', "
+              "beginning with a letter or digit\n",
+              stderr);
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {.config = "/etc/sticps/registryd.yaml", .pa_user = "pa-admin"};
+    struct sticps_error err = {0};
+    struct config *config = NULL;
+    int status = parse(argc, argv, &arguments);
+
+    if (status >= 0)
+        return status;
+    if (config_load(arguments.config, &config, &err) != STICPS_OK)
+        return complain(&err, EXIT_USAGE);
+    status = run(&arguments, config);
+    config_free(config);
+    if (fflush(stdout) != 0 && status == EXIT_DONE)
+        status = EXIT_FAILED; /* the password was not seen by anybody */
+    return status;
+}

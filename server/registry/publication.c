@@ -1,0 +1,244 @@
+#include "server/registry/publication.h"
+
+#include "common/json_write.h"
+#include "common/signed_list.h"
+#include "server/db/sync.h"
+
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What one publication gathers on its way. */
+struct draft {
+    int64_t last;          /* sequence */
+    char last_content[65]; /* "" when there is no list yet */
+    struct db_result rows; /* list_entries(); the entries borrow their URLs from it */
+    bool rows_held;
+    struct cps_entry *entries;
+    size_t len;
+    char content[65];
+    char *mark_spcs, *mark_versions; /* array literals, NULL when nothing is to be marked */
+    char *jws;
+    size_t jws_len;
+};
+
+static void draft_clear(struct draft *draft)
+{
+    if (draft->rows_held)
+        db_sync_clear(&draft->rows);
+    free(draft->entries);
+    free(draft->mark_spcs);
+    free(draft->mark_versions);
+    free(draft->jws);
+}
+
+/* A statement whose rows do not matter. */
+static enum sticps_err run(struct db_sync *db, const char *sql, int params_len,
+                           const char *const *params, struct sticps_error *err)
+{
+    struct db_result result;
+    enum sticps_err rc = STICPS_OK;
+
+    if (db_sync_exec(db, sql, params_len, params, PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
+        rc = db_sync_fail(&result, sql, err);
+    db_sync_clear(&result);
+    return rc;
+}
+
+/* PostgreSQL answers COMMIT of a failed transaction with success and the tag ROLLBACK. */
+static enum sticps_err commit(struct db_sync *db, struct sticps_error *err)
+{
+    struct db_result result;
+    enum sticps_err rc = STICPS_OK;
+
+    if (db_sync_exec(db, "COMMIT", 0, NULL, PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
+        rc = db_sync_fail(&result, "COMMIT", err);
+    else if (strcmp(PQcmdStatus(result.rows), "COMMIT") != 0)
+        rc = fail(err, STICPS_ERR_FETCH, NULL, "the publication was not committed");
+    db_sync_clear(&result);
+    return rc;
+}
+
+/* Takes the lock on the sequence, and reads what the last list said. */
+static enum sticps_err lock_state(struct db_sync *db, struct draft *draft, struct sticps_error *err)
+{
+    struct db_result result;
+    enum sticps_err rc = STICPS_OK;
+
+    if (db_sync_exec(db, "SELECT sequence FROM list_state WHERE kind = 'cps-list' FOR UPDATE", 0,
+                     NULL, PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
+        rc = db_sync_fail(&result, "lock on the sequence", err);
+    else if (PQntuples(result.rows) != 1)
+        rc = fail(err, STICPS_ERR_STATE, NULL, "list_state has no row for cps-list");
+    else
+        draft->last = db_int(result.rows, 0, 0);
+    db_sync_clear(&result);
+    if (rc != STICPS_OK)
+        return rc;
+
+    if (db_sync_exec(db,
+                     "SELECT content FROM publication WHERE kind = 'cps-list' "
+                     "ORDER BY sequence DESC LIMIT 1",
+                     0, NULL, PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
+        rc = db_sync_fail(&result, "last publication", err);
+    else
+        snprintf(draft->last_content, sizeof(draft->last_content), "%s",
+                 db_text(result.rows, 0, 0));
+    db_sync_clear(&result);
+    return rc;
+}
+
+static enum sticps_err check_row(const struct publication_order *order, const char *spc,
+                                 const char *url, struct cps_entry *out, struct sticps_error *err)
+{
+    enum sticps_err rc = spc_from_claim(spc, strlen(spc), &out->spc, err);
+
+    if (rc == STICPS_OK)
+        rc = cps_url_check(url, strlen(url), order->rules, err);
+    if (rc != STICPS_OK)
+        fail_context(err, "the entry of %s cannot be published; correct it", spc);
+    out->url = url;
+    return rc;
+}
+
+/* Array literals of what waits for its first publication. SPCs and versions need no quoting. */
+static enum sticps_err gather_marks(struct draft *draft, struct sticps_error *err)
+{
+    const PGresult *rows = draft->rows.rows;
+    struct json_write spcs, versions;
+    enum sticps_err rc;
+
+    json_write_init(&spcs, 64);
+    json_write_init(&versions, 64);
+    for (size_t i = 0; i < draft->len; i++) {
+        if (!db_bool(rows, (int)i, 3))
+            continue;
+        json_write_raw(&spcs, spcs.len == 0 ? "{" : ",", 1);
+        json_write_raw(&spcs, draft->entries[i].spc.text, strlen(draft->entries[i].spc.text));
+        json_write_raw(&versions, versions.len == 0 ? "{" : ",", 1);
+        json_write_integer(&versions, db_int(rows, (int)i, 2));
+    }
+    bool any = spcs.len > 0;
+    json_write_raw(&spcs, "}", 2); /* with its NUL */
+    json_write_raw(&versions, "}", 2);
+    rc = json_write_check(&spcs, err);
+    if (rc == STICPS_OK)
+        rc = json_write_check(&versions, err);
+    if (rc == STICPS_OK && any) {
+        draft->mark_spcs = spcs.data;
+        draft->mark_versions = versions.data;
+    } else {
+        json_write_clear(&spcs);
+        json_write_clear(&versions);
+    }
+    return rc;
+}
+
+/* Checks every row and computes the hash of the content. */
+static enum sticps_err gather(const struct publication_order *order, struct draft *draft,
+                              struct sticps_error *err)
+{
+    const PGresult *rows = draft->rows.rows;
+    size_t len = (size_t)PQntuples(rows);
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    enum sticps_err rc = STICPS_OK;
+
+    draft->entries = calloc(len + 1, sizeof(*draft->entries));
+    if (hash == NULL || draft->entries == NULL ||
+        EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1) {
+        EVP_MD_CTX_free(hash);
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    }
+    draft->len = len;
+    for (size_t i = 0; i < len && rc == STICPS_OK; i++) {
+        const char *spc = db_text(rows, (int)i, 0), *url = db_text(rows, (int)i, 1);
+
+        rc = check_row(order, spc, url, &draft->entries[i], err);
+        EVP_DigestUpdate(hash, spc, strlen(spc) + 1);
+        EVP_DigestUpdate(hash, url, strlen(url) + 1);
+    }
+    EVP_DigestFinal_ex(hash, digest, NULL);
+    EVP_MD_CTX_free(hash);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        snprintf(draft->content + 2 * i, 3, "%02x", digest[i]);
+    return rc == STICPS_OK ? gather_marks(draft, err) : rc;
+}
+
+static enum sticps_err read_entries(struct db_sync *db, const struct publication_order *order,
+                                    struct draft *draft, struct sticps_error *err)
+{
+    draft->rows_held = true;
+    if (db_sync_exec(db, "SELECT spc, url, version, needs_mark FROM list_entries()", 0, NULL,
+                     PUBLICATION_TIMEOUT_MS, &draft->rows) != DB_OK)
+        return db_sync_fail(&draft->rows, "entries", err);
+    return gather(order, draft, err);
+}
+
+static enum sticps_err mark(struct db_sync *db, const struct draft *draft, int64_t sequence,
+                            struct sticps_error *err)
+{
+    char sequence_text[24];
+
+    if (draft->mark_spcs == NULL)
+        return STICPS_OK;
+    snprintf(sequence_text, sizeof(sequence_text), "%" PRId64, sequence);
+    const char *params[] = {sequence_text, draft->mark_spcs, draft->mark_versions};
+    return run(db, "SELECT list_mark($1, $2, $3)", 3, params, err);
+}
+
+static enum sticps_err sign_and_store(struct db_sync *db, const struct publication_order *order,
+                                      struct draft *draft, struct sticps_error *err)
+{
+    int64_t sequence = draft->last + 1, exp = order->now + order->lifetime;
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    char texts[4][24], sha256[65];
+    enum sticps_err rc;
+
+    if (sequence > SIGNED_LIST_MAX_SEQUENCE)
+        return fail(err, STICPS_ERR_STATE, NULL, "the sequence numbers are used up");
+    rc = signed_list_build(draft->entries, draft->len, sequence, exp, order->signer->x5u,
+                           order->signer->key, &draft->jws, &draft->jws_len, err);
+    if (rc != STICPS_OK)
+        return rc;
+    SHA256((const unsigned char *)draft->jws, draft->jws_len, digest);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        snprintf(sha256 + 2 * i, 3, "%02x", digest[i]);
+    snprintf(texts[0], sizeof(texts[0]), "%" PRId64, sequence);
+    snprintf(texts[1], sizeof(texts[1]), "%" PRId64, exp);
+    snprintf(texts[2], sizeof(texts[2]), "%zu", draft->len);
+    snprintf(texts[3], sizeof(texts[3]), "%" PRId64, order->now);
+    const char *params[] = {"cps-list",     texts[0], texts[1],      draft->jws, sha256,
+                            draft->content, texts[2], order->reason, texts[3]};
+    rc = run(db, "SELECT publication_store($1, $2, $3, $4, $5, $6, $7, $8, $9)", 9, params, err);
+    return rc == STICPS_OK ? mark(db, draft, sequence, err) : rc;
+}
+
+enum sticps_err publication_make(struct db_sync *db, const struct publication_order *order,
+                                 int64_t *stored, struct sticps_error *err)
+{
+    struct draft draft = {0};
+    struct sticps_error ignored;
+    bool unchanged = false;
+    enum sticps_err rc = run(db, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL, err);
+
+    if (rc == STICPS_OK)
+        rc = lock_state(db, &draft, err);
+    if (rc == STICPS_OK)
+        rc = read_entries(db, order, &draft, err);
+    if (rc == STICPS_OK) {
+        unchanged = order->only_if_changed && strcmp(draft.content, draft.last_content) == 0;
+        rc = unchanged ? mark(db, &draft, draft.last, err) : sign_and_store(db, order, &draft, err);
+    }
+    if (rc == STICPS_OK)
+        rc = commit(db, err);
+    else if (rc != STICPS_ERR_FETCH && run(db, "ROLLBACK", 0, NULL, &ignored) != STICPS_OK)
+        rc = STICPS_ERR_FETCH;
+    if (rc == STICPS_OK)
+        *stored = unchanged ? 0 : draft.last + 1;
+    draft_clear(&draft);
+    return rc;
+}

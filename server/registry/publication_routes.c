@@ -1,0 +1,53 @@
+#include "server/registry/publication_routes.h"
+
+#include "server/registry/api.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* A page of something that is numbered, newest first: limit, and after which number (0: from the
+ * newest). */
+static void get_page(struct request *request, const struct db_statement *statement)
+{
+    char limit[16], after[24];
+    int64_t number;
+    struct api call;
+
+    api_begin(&call, request);
+    if (!api_limit(&call, limit, sizeof(limit)) ||
+        !request_query_int(request, "after", 0, INT64_MAX, 0, &number))
+        return;
+    snprintf(after, sizeof(after), "%" PRId64, number);
+    const char *params[] = {NULL, limit, number > 0 ? after : NULL};
+    api_run(&call, statement, params, false, NULL);
+}
+
+void publications_get(struct request *request)
+{
+    static const struct db_statement statement = {
+        "publication_list", "SELECT * FROM publication_list($1::uuid, $2::integer, $3::bigint)", 3};
+
+    get_page(request, &statement);
+}
+
+void audit_get(struct request *request)
+{
+    static const struct db_statement statement = {
+        "audit_list", "SELECT * FROM audit_list($1::uuid, $2::integer, $3::bigint)", 3};
+
+    get_page(request, &statement);
+}
+
+void publications_post(struct request *request)
+{
+    static const struct db_statement statement = {
+        "publication_request", "SELECT * FROM publication_request($1::uuid, $2::inet)", 2};
+    struct api call;
+
+    api_begin(&call, request);
+    api_no_body(&call);
+    if (api_refused(&call))
+        return;
+    const char *params[] = {NULL, NULL};
+    api_run(&call, &statement, params, true, NULL);
+}

@@ -1,0 +1,196 @@
+#include "server/registry/published_list.h"
+
+#include "common/clock.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <openssl/sha.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <zlib.h>
+
+#define GZIP_FROM 1024 /* bytes; shorter forms are not worth it */
+#define GZIP_LEVEL 6
+
+struct counted_list {
+    struct published_list list; /* first: what callers hold */
+    atomic_size_t references;
+};
+
+static void sha256_hex(const void *data, size_t len, char out[65])
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+
+    SHA256(data, len, digest);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+void published_list_etag(int64_t sequence, const char *jws, size_t jws_len, char out[ETAG_SIZE])
+{
+    char hash[65];
+
+    sha256_hex(jws, jws_len, hash);
+    snprintf(out, ETAG_SIZE, "\"%" PRId64 "-%.8s\"", sequence, hash);
+}
+
+/* NULL when memory runs out. */
+static struct shared_bytes *compress_gzip(const void *data, size_t len)
+{
+    z_stream stream = {0};
+
+    if (len > UINT32_MAX / 2 ||
+        deflateInit2(&stream, GZIP_LEVEL, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY) != Z_OK)
+        return NULL;
+    uLong bound = deflateBound(&stream, (uLong)len);
+    unsigned char *out = malloc(bound);
+    if (out == NULL) {
+        deflateEnd(&stream);
+        return NULL;
+    }
+    stream.next_in = (unsigned char *)(uintptr_t)data; /* zlib reads only */
+    stream.avail_in = (uInt)len;
+    stream.next_out = out;
+    stream.avail_out = (uInt)bound;
+    int result = deflate(&stream, Z_FINISH);
+    size_t out_len = stream.total_out;
+    deflateEnd(&stream);
+    if (result != Z_STREAM_END) {
+        free(out);
+        return NULL;
+    }
+    return shared_bytes_adopt(out, out_len);
+}
+
+/* Takes `data` over. `form` tells the resources' ETags apart. */
+static bool make_form(struct list_form *out, char *data, size_t len,
+                      const struct published_list *list, const char *form)
+{
+    snprintf(out->etag, ETAG_SIZE, "\"%" PRId64 "-%.8s%s\"", list->sequence, list->sha256, form);
+    snprintf(out->gzip_etag, ETAG_SIZE, "\"%" PRId64 "-%.8s%s-gz\"", list->sequence, list->sha256,
+             form);
+    if (len > GZIP_FROM) {
+        out->gzip = compress_gzip(data, len);
+        if (out->gzip == NULL) {
+            free(data);
+            return false;
+        }
+    }
+    out->plain = shared_bytes_adopt(data, len);
+    return true;
+}
+
+static void free_form(struct list_form *form)
+{
+    shared_bytes_unref(form->plain);
+    shared_bytes_unref(form->gzip);
+}
+
+/* A JWS is base64url and dots, so it stands in JSON as it is. */
+static char *make_envelope(const struct published_list *list, const char *jws, size_t jws_len)
+{
+    char expires[21], *text = NULL;
+
+    clock_format(list->exp, expires);
+    if (jws_len > INT32_MAX || asprintf(&text,
+                                        "{\"status\":\"success\",\"message\":\"CPS list %" PRId64
+                                        ", expires %s\",\"cpsList\":\"%.*s\"}",
+                                        list->sequence, expires, (int)jws_len, jws) < 0)
+        return NULL;
+    return text;
+}
+
+enum sticps_err published_list_new(int64_t sequence, int64_t exp, const char *jws, size_t jws_len,
+                                   struct published_list **out, struct sticps_error *err)
+{
+    struct counted_list *counted = calloc(1, sizeof(*counted));
+    char *bare = NULL, *envelope = NULL;
+
+    if (counted == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    struct published_list *list = &counted->list;
+    atomic_init(&counted->references, 1);
+    list->sequence = sequence;
+    list->exp = exp;
+    sha256_hex(jws, jws_len, list->sha256);
+    bare = malloc(jws_len + 1);
+    envelope = make_envelope(list, jws, jws_len);
+    if (bare == NULL || envelope == NULL)
+        goto out_of_memory;
+    memcpy(bare, jws, jws_len);
+    if (!make_form(&list->bare, bare, jws_len, list, "")) {
+        bare = NULL;
+        goto out_of_memory;
+    }
+    bare = NULL;
+    if (!make_form(&list->envelope, envelope, strlen(envelope), list, "-e")) {
+        envelope = NULL;
+        goto out_of_memory;
+    }
+    *out = list;
+    return STICPS_OK;
+
+out_of_memory:
+    free(bare);
+    free(envelope);
+    published_list_unref(list);
+    return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory for list %" PRId64, sequence);
+}
+
+struct published_list *published_list_ref(struct published_list *list)
+{
+    atomic_fetch_add_explicit(&((struct counted_list *)list)->references, 1, memory_order_relaxed);
+    return list;
+}
+
+void published_list_unref(struct published_list *list)
+{
+    struct counted_list *counted = (struct counted_list *)list;
+
+    if (list == NULL ||
+        atomic_fetch_sub_explicit(&counted->references, 1, memory_order_acq_rel) != 1)
+        return;
+    free_form(&list->bare);
+    free_form(&list->envelope);
+    free(counted);
+}
+
+/* The weight of one element "gzip;q=0.5" is it zero? Only zero matters: the server has one coding.
+ */
+static bool weight_is_zero(const char *parameters, size_t len)
+{
+    for (size_t i = 0; i + 1 < len; i++) {
+        if (tolower((unsigned char)parameters[i]) != 'q' || parameters[i + 1] != '=')
+            continue;
+        for (i += 2; i < len && (parameters[i] == '0' || parameters[i] == '.'); i++)
+            ;
+        while (i < len && (parameters[i] == ' ' || parameters[i] == '\t'))
+            i++;
+        return i == len;
+    }
+    return false;
+}
+
+bool accepts_gzip(const char *accept_encoding)
+{
+    bool star = false;
+    const char *p = accept_encoding;
+
+    while (p != NULL && *p != '\0') {
+        p += strspn(p, " \t,");
+        size_t len = strcspn(p, ",");
+        size_t name = strcspn(p, ",; \t");
+        bool wanted = !weight_is_zero(p + name, len - name);
+
+        if ((name == 4 && strncasecmp(p, "gzip", 4) == 0) ||
+            (name == 6 && strncasecmp(p, "x-gzip", 6) == 0))
+            return wanted;
+        if (name == 1 && *p == '*')
+            star = wanted;
+        p += len;
+    }
+    return star;
+}

@@ -1,0 +1,447 @@
+#include "server/registry/publisher.h"
+
+#include "common/jws.h"
+#include "server/db/migrate.h"
+#include "server/db/sync.h"
+#include "server/http/log.h"
+#include "server/http/timer.h"
+#include "server/registry/daemon.h"
+#include "server/registry/list_board.h"
+#include "server/registry/publication.h"
+#include "server/registry/published_list.h"
+#include "server/registry/session.h"
+
+#include <inttypes.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define CONNECT_TIMEOUT_MS 3000
+#define RETRY_MS 1000      /* connecting, and publishing after a failure */
+#define LEADER_LOOK_MS 200 /* a new URL is noticed within this */
+#define FOLLOWER_LOOK_MS 1000
+#define HOUSEKEEPING_MS 60000
+#define COMPLAIN_AGAIN_MS 60000
+#define ADVISORY_LOCK "7238911420251" /* any number that nobody else uses */
+
+/* What the thread knows of the last publication. */
+struct last_list {
+    int64_t sequence, exp, created;
+    bool ours; /* signed by our key under our x5u */
+};
+
+struct publisher {
+    struct daemon *daemon;
+    pthread_t thread;
+    int stop_fd;
+    atomic_bool stopping;
+    pthread_mutex_t lock; /* over status */
+    struct publisher_status status;
+
+    /* the thread's own */
+    struct db_sync *db;
+    bool leader;
+    struct last_list last;
+    bool changed;          /* something differs from the last list, or may */
+    uint64_t changed_at;   /* monotonic ms */
+    uint64_t next_attempt; /* monotonic ms; after a failure */
+    uint64_t next_housekeeping;
+    uint64_t complained_at;
+};
+
+/* ---- status ---- */
+
+static void set_database(struct publisher *p, bool up, const char *trouble)
+{
+    pthread_mutex_lock(&p->lock);
+    bool was = p->status.database;
+    bool news = strcmp(p->status.database_trouble, trouble) != 0;
+    p->status.database = up;
+    p->status.leader = p->leader;
+    snprintf(p->status.database_trouble, sizeof(p->status.database_trouble), "%s", trouble);
+    pthread_mutex_unlock(&p->lock);
+    if (up && !was)
+        log_info("the database is there");
+    else if (!up && (was || news))
+        log_warn("no database: %s", trouble);
+}
+
+/* Publishing has failed, or works ("" for trouble). Logged when it is new, and once a minute. */
+static void set_publishing(struct publisher *p, const char *trouble)
+{
+    uint64_t now = monotonic_ms();
+
+    pthread_mutex_lock(&p->lock);
+    bool news = strcmp(p->status.publishing_trouble, trouble) != 0;
+    snprintf(p->status.publishing_trouble, sizeof(p->status.publishing_trouble), "%s", trouble);
+    pthread_mutex_unlock(&p->lock);
+    if (trouble[0] != '\0' && (news || now >= p->complained_at + COMPLAIN_AGAIN_MS)) {
+        log_error("NOTHING IS PUBLISHED: %s", trouble);
+        p->complained_at = now;
+    } else if (trouble[0] == '\0' && news) {
+        log_info("publishing works again");
+    }
+}
+
+void publisher_status(struct publisher *p, struct publisher_status *out)
+{
+    pthread_mutex_lock(&p->lock);
+    *out = p->status;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- the connection ---- */
+
+static void disconnect(struct publisher *p, const char *why)
+{
+    db_sync_free(p->db); /* gives the advisory lock back */
+    p->db = NULL;
+    p->leader = false;
+    set_database(p, false, why);
+}
+
+/* A query on the live connection. False when the connection was lost or the server refused; then it
+ * is closed and everything starts over. The caller clears *result when true. */
+static bool ask(struct publisher *p, const char *sql, int params_len, const char *const *params,
+                struct db_result *result)
+{
+    struct sticps_error err = {0};
+
+    if (db_sync_exec(p->db, sql, params_len, params, PUBLICATION_TIMEOUT_MS, result) == DB_OK)
+        return true;
+    (void)db_sync_fail(result, sql, &err);
+    db_sync_clear(result);
+    disconnect(p, err.text);
+    return false;
+}
+
+static bool read_token_key(struct publisher *p)
+{
+    struct sticps_error err = {0};
+    struct db_result result;
+    unsigned char key[SESSION_KEY_SIZE];
+    size_t len = 0;
+
+    if (!ask(p, "SELECT encode(key, 'hex') FROM token_key", 0, NULL, &result))
+        return false;
+    bool found =
+        PQntuples(result.rows) == 1 &&
+        OPENSSL_hexstr2buf_ex(key, sizeof(key), &len, db_text(result.rows, 0, 0), '\0') == 1 &&
+        len == sizeof(key);
+    db_sync_clear(&result);
+    if (found && sessions_set_key(p->daemon->sessions, key, &err) == STICPS_OK) {
+        OPENSSL_cleanse(key, sizeof(key));
+        return true;
+    }
+    disconnect(p, "no key for access tokens: run sticps-registryd init");
+    return false;
+}
+
+/* The server must notice soon when this host is gone, because the advisory lock stays until then.
+ */
+static const char *const session_setup[] = {
+    "SELECT set_config('tcp_keepalives_idle', '5', false), "
+    "set_config('tcp_keepalives_interval', '2', false), "
+    "set_config('tcp_keepalives_count', '3', false), "
+    "set_config('tcp_user_timeout', '10000', false), "
+    "set_config('idle_in_transaction_session_timeout', '10000', false)",
+    "LISTEN sticps_list",
+    "LISTEN sticps_change",
+    "LISTEN sticps_publish",
+};
+
+static bool connect_database(struct publisher *p)
+{
+    const char *url = p->daemon->config->database.url;
+    struct sticps_error err = {0};
+    struct db_result result;
+
+    if (db_migrate_check(url, &err) != STICPS_OK ||
+        db_sync_connect(url, "sticps-registryd publisher", CONNECT_TIMEOUT_MS, &p->db, &err) !=
+            STICPS_OK) {
+        set_database(p, false, err.text);
+        return false;
+    }
+    for (size_t i = 0; i < sizeof(session_setup) / sizeof(session_setup[0]); i++) {
+        if (!ask(p, session_setup[i], 0, NULL, &result))
+            return false;
+        db_sync_clear(&result);
+    }
+    return read_token_key(p);
+}
+
+/* ---- lists ---- */
+
+static bool is_ours(const struct publisher *p, const char *jws_text, size_t len)
+{
+    const struct signer *signer = p->daemon->signer;
+    struct sticps_error err;
+    struct jws jws;
+
+    if (jws_split(jws_text, len, STICPS_ERR_FORM, &jws, &err) != STICPS_OK)
+        return false;
+    bool ours = jws_verify(&jws, signer->key, STICPS_ERR_SIGNATURE, &err) == STICPS_OK &&
+                strstr((const char *)jws.header, signer->x5u) != NULL;
+    jws_clear(&jws);
+    return ours;
+}
+
+/* Loads the newest committed list and puts it up. */
+static bool load_last(struct publisher *p)
+{
+    struct sticps_error err = {0};
+    struct published_list *list = NULL;
+    struct db_result result;
+
+    if (!ask(p,
+             "SELECT sequence, exp, extract(epoch FROM created_at)::bigint, jws, entries "
+             "FROM publication WHERE kind = 'cps-list' ORDER BY sequence DESC LIMIT 1",
+             0, NULL, &result))
+        return false;
+    if (PQntuples(result.rows) == 0) {
+        db_sync_clear(&result);
+        return true;
+    }
+    const char *jws = db_text(result.rows, 0, 3);
+    size_t len = strlen(jws);
+    p->last = (struct last_list){
+        .sequence = db_int(result.rows, 0, 0),
+        .exp = db_int(result.rows, 0, 1),
+        .created = db_int(result.rows, 0, 2),
+        .ours = is_ours(p, jws, len),
+    };
+    enum sticps_err rc = published_list_new(p->last.sequence, p->last.exp, jws, len, &list, &err);
+    pthread_mutex_lock(&p->lock);
+    p->status.sequence = p->last.sequence;
+    p->status.exp = p->last.exp;
+    p->status.entries = db_int(result.rows, 0, 4);
+    pthread_mutex_unlock(&p->lock);
+    db_sync_clear(&result);
+    if (rc != STICPS_OK) {
+        disconnect(p, err.text);
+        return false;
+    }
+    list_board_put(p->daemon->board, list);
+    published_list_unref(list);
+    return true;
+}
+
+/* ---- election ---- */
+
+static void note_change(struct publisher *p, uint64_t since)
+{
+    if (!p->changed) {
+        p->changed = true;
+        p->changed_at = since;
+    }
+}
+
+/* On becoming the leader nothing is known of what happened before, so everything is compared. */
+static bool elect(struct publisher *p)
+{
+    const struct signer *signer = p->daemon->signer;
+    struct db_result result;
+    char id[16];
+
+    if (p->leader)
+        return true;
+    if (!ask(p, "SELECT pg_try_advisory_lock(" ADVISORY_LOCK ")", 0, NULL, &result))
+        return false;
+    p->leader = db_bool(result.rows, 0, 0);
+    db_sync_clear(&result);
+    if (!p->leader)
+        return true;
+    snprintf(id, sizeof(id), "%u", signer->id);
+    const char *params[] = {id, cert_chain_pem(signer->chain)};
+    if (!ask(p, "SELECT signer_certificate_store($1, $2)", 2, params, &result))
+        return false;
+    if (!db_bool(result.rows, 0, 0))
+        log_warn("%s was published before with another chain; clients may hold the old one for a "
+                 "year: give the new certificate a new signer.id",
+                 signer->file_name);
+    db_sync_clear(&result);
+    log_info("this node publishes the list");
+    p->changed = false;
+    note_change(p, 0);
+    return true;
+}
+
+/* ---- publishing ---- */
+
+/* Why to publish now, or NULL. */
+static const char *due(const struct publisher *p, bool requested)
+{
+    const struct config *config = p->daemon->config;
+    int64_t now = clock_now(p->daemon->clock);
+
+    if (p->last.sequence == 0)
+        return "first";
+    if (!p->last.ours)
+        return "signer";
+    if (requested)
+        return "request";
+    if (now >= p->last.created + (int64_t)config->list.period ||
+        now >= p->last.exp - (int64_t)config->list.lifetime / 2)
+        return "period";
+    if (p->changed && monotonic_ms() >= p->changed_at + config->list.debounce_ms)
+        return "change";
+    return NULL;
+}
+
+static bool publish(struct publisher *p, const char *reason)
+{
+    struct daemon *daemon = p->daemon;
+    struct sticps_error err = {0};
+    int64_t stored = 0;
+    const struct publication_order order = {
+        .signer = daemon->signer,
+        .rules = &daemon->url_rules,
+        .now = clock_now(daemon->clock),
+        .lifetime = daemon->config->list.lifetime,
+        .reason = reason,
+        .only_if_changed = strcmp(reason, "change") == 0,
+    };
+
+    enum sticps_err rc = publication_make(p->db, &order, &stored, &err);
+    if (rc == STICPS_ERR_FETCH) {
+        disconnect(p, err.text);
+        return false;
+    }
+    if (rc != STICPS_OK) {
+        set_publishing(p, err.text);
+        p->next_attempt = monotonic_ms() + RETRY_MS;
+        return true;
+    }
+    p->changed = false;
+    set_publishing(p, "");
+    if (stored == 0)
+        return true;
+    if (!load_last(p))
+        return false;
+    log_fields(LOG_LEVEL_INFO, "published", LOG_NUMBER("sequence", stored),
+               LOG_NUMBER("exp", p->last.exp), LOG_TEXT("reason", reason));
+    return true;
+}
+
+static bool keep_house(struct publisher *p)
+{
+    struct db_result result;
+
+    if (monotonic_ms() < p->next_housekeeping)
+        return true;
+    p->next_housekeeping = monotonic_ms() + HOUSEKEEPING_MS;
+    if (!ask(p, "SELECT housekeeping()", 0, NULL, &result))
+        return false;
+    db_sync_clear(&result);
+    return true;
+}
+
+/* One look at the database. False when the connection is gone. */
+static bool look(struct publisher *p)
+{
+    struct db_result result;
+
+    if (!elect(p) ||
+        !ask(p, "SELECT sequence, requested, unpublished FROM list_pending()", 0, NULL, &result))
+        return false;
+    int64_t sequence = db_int(result.rows, 0, 0);
+    bool requested = db_bool(result.rows, 0, 1), unpublished = db_bool(result.rows, 0, 2);
+    db_sync_clear(&result);
+    set_database(p, true, "");
+
+    if (sequence < list_board_sequence(p->daemon->board)) {
+        set_publishing(p, "the database knows fewer publications than were served: it was put back "
+                          "to an earlier state, and its next list would repeat a sequence number");
+        return true;
+    }
+    if (sequence != p->last.sequence && !load_last(p))
+        return false;
+    if (!p->leader)
+        return true;
+    if (unpublished)
+        note_change(p, monotonic_ms());
+    const char *reason = monotonic_ms() >= p->next_attempt ? due(p, requested) : NULL;
+    if (reason != NULL && !publish(p, reason))
+        return false;
+    return keep_house(p);
+}
+
+/* ---- the thread ---- */
+
+static void pause_ms(struct publisher *p, int ms)
+{
+    struct pollfd fd = {.fd = p->stop_fd, .events = POLLIN};
+
+    poll(&fd, 1, ms);
+}
+
+static void wait_for_news(struct publisher *p)
+{
+    char channel[64], payload[64];
+    int ms = p->leader ? LEADER_LOOK_MS : FOLLOWER_LOOK_MS;
+    unsigned news = db_sync_wait(p->db, p->stop_fd, ms);
+
+    while (db_sync_notification(p->db, channel, sizeof(channel), payload, sizeof(payload)))
+        if (strcmp(channel, "sticps_change") == 0)
+            note_change(p, monotonic_ms());
+    if (news & DB_WAIT_LOST)
+        disconnect(p, "the connection was lost");
+}
+
+static void *run(void *arg)
+{
+    struct publisher *p = arg;
+
+    while (!atomic_load(&p->stopping)) {
+        if (p->db == NULL && !connect_database(p)) {
+            pause_ms(p, RETRY_MS);
+            continue;
+        }
+        if (look(p))
+            wait_for_news(p);
+        else
+            pause_ms(p, 100);
+    }
+    db_sync_free(p->db);
+    p->db = NULL;
+    return NULL;
+}
+
+enum sticps_err publisher_start(struct daemon *daemon, struct publisher **out,
+                                struct sticps_error *err)
+{
+    struct publisher *p = calloc(1, sizeof(*p));
+
+    if (p == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    p->daemon = daemon;
+    pthread_mutex_init(&p->lock, NULL);
+    snprintf(p->status.database_trouble, sizeof(p->status.database_trouble), "not reached yet");
+    p->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (p->stop_fd < 0 || pthread_create(&p->thread, NULL, run, p) != 0) {
+        if (p->stop_fd >= 0)
+            close(p->stop_fd);
+        free(p);
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "the publisher's thread cannot be started");
+    }
+    *out = p;
+    return STICPS_OK;
+}
+
+void publisher_stop(struct publisher *p)
+{
+    if (p == NULL)
+        return;
+    atomic_store(&p->stopping, true);
+    (void)!write(p->stop_fd, &(uint64_t){1}, sizeof(uint64_t));
+    pthread_join(p->thread, NULL);
+    close(p->stop_fd);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}

@@ -1,0 +1,73 @@
+#include "server/registry/routes.h"
+
+#include "server/registry/account_routes.h"
+#include "server/registry/api.h"
+#include "server/registry/auth_routes.h"
+#include "server/registry/cps_routes.h"
+#include "server/registry/list_routes.h"
+#include "server/registry/publication_routes.h"
+#include "server/registry/status_routes.h"
+#include "server/registry/user_routes.h"
+
+#define JSON "application/json"
+#define OPEN(method, path, handler)                \
+    {                                              \
+        method, path, handler, 0, NULL, 0, 0, NULL \
+    }
+#define LIST(method, path, handler)                                     \
+    {                                                                   \
+        method, path, handler, ROUTE_AUTH, NULL, 0, API_ROLE_LIST, NULL \
+    }
+#define AUTH(method, path, handler)                         \
+    {                                                       \
+        method, path, handler, ROUTE_AUTH, NULL, 0, 0, NULL \
+    }
+#define OPEN_BODY(method, path, handler)           \
+    {                                              \
+        method, path, handler, 0, JSON, 0, 0, NULL \
+    }
+#define AUTH_BODY(method, path, handler)                    \
+    {                                                       \
+        method, path, handler, ROUTE_AUTH, JSON, 0, 0, NULL \
+    }
+/* No body belongs there, but {} does no harm. */
+#define AUTH_EMPTY(method, path, handler)                                         \
+    {                                                                             \
+        method, path, handler, ROUTE_AUTH | ROUTE_BODY_OPTIONAL, JSON, 0, 0, NULL \
+    }
+
+const struct route registry_routes[] = {
+    OPEN("GET", "/health", status_health),
+    OPEN("GET", "/ready", status_ready),
+    OPEN("GET", "/metrics", status_metrics),
+
+    LIST("GET", "/api/v1/cps-list", list_get_envelope),
+    LIST("GET", "/download/v1/cps-list", list_get),
+    LIST("GET", "/download/v1/cps-list/{sequence}", list_get_earlier),
+    OPEN("GET", "/download/v1/certificate/{file}", list_get_certificate),
+
+    OPEN_BODY("POST", "/api/v1/auth/login", auth_login),
+    OPEN_BODY("POST", "/api/v1/auth/token", auth_token),
+    AUTH_EMPTY("POST", "/api/v1/auth/logout", auth_logout),
+
+    AUTH("GET", "/api/v1/account/{sp}/cps", cps_list_get),
+    AUTH("GET", "/api/v1/account/{sp}/cps/{spc}", cps_entry_get),
+    AUTH_BODY("PUT", "/api/v1/account/{sp}/cps/{spc}", cps_entry_put),
+    AUTH("DELETE", "/api/v1/account/{sp}/cps/{spc}", cps_entry_delete),
+
+    AUTH("GET", "/api/v1/account/{sp}", account_get),
+    AUTH_BODY("PUT", "/api/v1/account/{sp}", account_put),
+    AUTH_BODY("PUT", "/api/v1/account/{sp}/state", account_put_state),
+    AUTH_EMPTY("PUT", "/api/v1/account/{sp}/spc/{spc}", account_spc_put),
+    AUTH("DELETE", "/api/v1/account/{sp}/spc/{spc}", account_spc_delete),
+
+    AUTH_BODY("PUT", "/api/v1/account/{sp}/user/{userId}", account_user_put),
+    AUTH("DELETE", "/api/v1/account/{sp}/user/{userId}", account_user_delete),
+    AUTH_BODY("PUT", "/api/v1/user/{userId}", pa_user_put),
+    AUTH("DELETE", "/api/v1/user/{userId}", pa_user_delete),
+
+    AUTH("GET", "/api/v1/publications", publications_get),
+    AUTH_EMPTY("POST", "/api/v1/publications", publications_post),
+    AUTH("GET", "/api/v1/audit", audit_get),
+};
+const size_t registry_routes_len = sizeof(registry_routes) / sizeof(registry_routes[0]);

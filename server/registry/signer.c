@@ -1,0 +1,82 @@
+#include "server/registry/signer.h"
+
+#include "common/key.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The leaf's own must-haves: with its own chain for anchors, whether a client's anchor stands above
+ * it is left to the clients. */
+static enum sticps_err check_certificate(const struct signer *signer, const char *path, int64_t now,
+                                         struct sticps_error *err)
+{
+    const char *pem = cert_chain_pem(signer->chain);
+    struct anchors *anchors = NULL;
+    enum sticps_err rc;
+
+    if (EVP_PKEY_eq(cert_chain_key(signer->chain), signer->key) != 1)
+        return fail(err, STICPS_ERR_SIGNER, path,
+                    "%s: the certificate does not belong to signer.key", path);
+    rc = anchors_new(&anchors, err);
+    if (rc == STICPS_OK)
+        rc = anchors_add(anchors, pem, strlen(pem), STICPS_ERR_SIGNER, err);
+    if (rc == STICPS_OK)
+        rc = list_signer_check(signer->chain, anchors, now, NULL, err);
+    if (rc != STICPS_OK)
+        fail_context(err, "%s: not a list signer", path);
+    anchors_free(anchors);
+    return rc;
+}
+
+enum sticps_err signer_load(const struct config *config, int64_t now, struct signer **out,
+                            struct sticps_error *err)
+{
+    struct signer *signer = calloc(1, sizeof(*signer));
+    enum sticps_err rc;
+
+    if (signer == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    signer->id = config->signer.id;
+    if (asprintf(&signer->file_name, "certificateId_%u.crt", signer->id) < 0 ||
+        asprintf(&signer->x5u, "%s/download/v1/certificate/%s", config->base_url,
+                 signer->file_name) < 0) {
+        rc = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+        goto cleanup;
+    }
+    rc = x5u_check(signer->x5u, strlen(signer->x5u), config->lab == CONFIG_ON, err);
+    if (rc != STICPS_OK) {
+        fail_context(err, "base_url makes an x5u that clients refuse");
+        goto cleanup;
+    }
+    rc = key_load(config->signer.key, &signer->key, err);
+    if (rc != STICPS_OK) {
+        fail_context(err, "signer.key %s", config->signer.key);
+        goto cleanup;
+    }
+    rc = cert_chain_load(config->signer.certificate, &signer->chain, err);
+    if (rc != STICPS_OK) {
+        fail_context(err, "signer.certificate %s", config->signer.certificate);
+        goto cleanup;
+    }
+    rc = check_certificate(signer, config->signer.certificate, now, err);
+    if (rc != STICPS_OK)
+        goto cleanup;
+    *out = signer;
+    signer = NULL;
+
+cleanup:
+    signer_free(signer);
+    return rc;
+}
+
+void signer_free(struct signer *signer)
+{
+    if (signer == NULL)
+        return;
+    EVP_PKEY_free(signer->key);
+    cert_chain_unref(signer->chain);
+    free(signer->x5u);
+    free(signer->file_name);
+    free(signer);
+}
