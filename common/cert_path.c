@@ -13,8 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Signature checks spent on one chain. An honest chain needs four; certificates of one name and key
- * that all issue each other make paths without end. */
+/* Signature checks spent on one chain. An honest chain needs seven; certificates of one name and
+ * key that all issue each other make paths without end. */
 #define MAX_SIGNATURE_CHECKS 64
 
 #define NAME_SIZE 128
@@ -138,6 +138,7 @@ static bool is_valid_path(struct search *s)
     }
     X509_STORE_CTX_set_app_data(ctx, s);
     set_rules(ctx, s->now);
+    s->checks_left -= s->len - 1;
     valid = X509_verify_cert(ctx) == 1;
     if (!valid) {
         int error = X509_STORE_CTX_get_error(ctx);
@@ -171,8 +172,8 @@ static bool is_on_path(const struct search *s, const X509 *cert)
     return false;
 }
 
-/* Did `issuer` issue `cert`, and may it? By names and key identifiers first, which cost nothing. */
-static bool is_issuer(struct search *s, X509 *issuer, X509 *cert)
+/* Did `issuer` issue `cert`, by its names and key identifiers, and may it? */
+static bool looks_like_issuer(struct search *s, X509 *issuer, X509 *cert)
 {
     char name[NAME_SIZE];
     int issued = X509_check_issued(issuer, cert);
@@ -188,11 +189,18 @@ static bool is_issuer(struct search *s, X509 *issuer, X509 *cert)
         note(s, OBSTACLE_NOT_ISSUER, "the issuer is not a CA by its basic constraints: %s", name);
         return false;
     }
+    return true;
+}
+
+static bool has_signed(struct search *s, X509 *issuer, X509 *cert)
+{
+    char name[NAME_SIZE];
     s->checks_left--;
     if (X509_verify(cert, X509_get0_pubkey(issuer)) == 1)
         return true;
     s->out_of_memory = openssl_out_of_memory();
-    note(s, OBSTACLE_NOT_ISSUER, "the signature was not made by the key of %s", name);
+    note(s, OBSTACLE_NOT_ISSUER, "the signature was not made by the key of %s",
+         subject_text(issuer, name, sizeof(name)));
     return false;
 }
 
@@ -210,7 +218,10 @@ static X509 *next_issuer(struct search *s, bool *anchor)
             sk_X509_value(*anchor ? s->anchors : s->received, *anchor ? i : i - anchors);
         if (!*anchor && (X509_get_extension_flags(candidate) & EXFLAG_SS) != 0)
             continue;
-        if (!is_on_path(s, candidate) && is_issuer(s, candidate, cert))
+        if (is_on_path(s, candidate) || !looks_like_issuer(s, candidate, cert))
+            continue;
+        /* With an anchor the path is complete and OpenSSL checks its signatures. */
+        if (*anchor || has_signed(s, candidate, cert))
             return candidate;
     }
     return NULL;

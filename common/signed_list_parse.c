@@ -3,6 +3,8 @@
 #include "common/cert.h"
 #include "common/json_doc.h"
 
+#include <assert.h>
+#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -287,19 +289,28 @@ void signed_list_free(struct signed_list *list)
     free(list);
 }
 
+/* spc_key, inline: this is on the path of every call. */
+static uint64_t key_of(const struct spc *spc)
+{
+    uint64_t key;
+    static_assert(sizeof(key) == sizeof(spc->text), "a code is one integer");
+    memcpy(&key, spc->text, sizeof(key));
+    return be64toh(key);
+}
+
+/* Without a branch on the outcome of a comparison, which the processor would guess wrong every
+ * second time. */
 const char *signed_list_find(const struct signed_list *list, const struct spc *spc)
 {
-    uint64_t wanted = spc_key(spc);
-    size_t low = 0, high = list->entries_len;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        uint64_t key = spc_key(&list->entries[middle].spc);
-        if (key == wanted)
-            return list->entries[middle].url;
-        if (key < wanted)
-            low = middle + 1;
-        else
-            high = middle;
+    uint64_t wanted = key_of(spc);
+    const struct cps_entry *at = list->entries;
+    size_t len = list->entries_len;
+    if (len == 0)
+        return NULL;
+    while (len > 1) { /* the entry, if there is one, is in at[0] to at[len - 1] */
+        size_t half = len / 2;
+        at = key_of(&at[half].spc) <= wanted ? at + half : at;
+        len -= half;
     }
-    return NULL;
+    return key_of(&at->spc) == wanted ? at->url : NULL;
 }
