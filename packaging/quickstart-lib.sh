@@ -221,8 +221,8 @@ wait_published() {
 
 # The user and password that `init` printed, once.
 read_pa_account() {
-    PA_USER=$(sed -n 's/^ *user[^:]*: *//p' "$output" | head -1)
-    PA_PASSWORD=$(sed -n 's/^ *password[^:]*: *//p' "$output" | head -1)
+    PA_USER=$(sed -n 's/^userId: //p' "$output" | head -1)
+    PA_PASSWORD=$(sed -n 's/^password: //p' "$output" | head -1)
     [ -n "$PA_USER" ] && [ -n "$PA_PASSWORD" ] || surprise "init printed no user and password"
 }
 

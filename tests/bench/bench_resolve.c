@@ -113,7 +113,7 @@ static struct sticps_client *client_open(const char *state, const char *npdb)
     sticps_options_free(options);
     if (sticps_list_load(client, STICPS_LIST_CPS, &err) != STICPS_OK)
         die(err.text);
-    if (sticps_client_set_npdb(client, npdb, &err) != STICPS_OK)
+    if (sticps_client_set_npdb(client, &npdb, 1, &err) != STICPS_OK)
         die(err.text);
     return client;
 }

@@ -153,9 +153,10 @@ class Registry(Service):
         """Applies the migrations; the first time, keeps the PA admin's user and one-time-printed password."""
         done = run([self.program, "-c", self.config_path, "init"])
         assert done.returncode == 0, done.stderr + done.stdout
-        found = re.search(r"user\w*\W+(\S+).*?password\W+(\S+)", done.stdout, re.S | re.I)
-        if found:
-            self.pa_user, self.pa_password = found[1].strip('",'), found[2].strip('",')
+        user = re.search(r"^userId: (\S+)$", done.stdout, re.M)
+        password = re.search(r"^password: (\S+)$", done.stdout, re.M)
+        if user and password:
+            self.pa_user, self.pa_password = user[1], password[1]
         return done
 
     def start(self, **kw):
