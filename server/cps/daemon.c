@@ -61,7 +61,9 @@ static void on_thread_stop(struct server_thread *server_thread, void *arg, void 
 
 static void end_waiting(void *arg)
 {
-    give_end_waiting(server_thread_state(arg));
+    struct cps_thread *thread = server_thread_state(arg);
+    if (thread != NULL)
+        give_end_waiting(thread);
 }
 
 static void on_draining(struct server *server, void *arg)

@@ -108,8 +108,10 @@ void thread_drain(void *arg)
     thread->drain_deadline_ms = monotonic_ms() + thread->server->options.drain_timeout_ms;
     for (size_t i = 0; i < thread->acceptors_len; i++)
         acceptor_stop(&thread->acceptors[i]);
-    /* From now on h2o answers "Connection: close" and keeps no connection. */
-    h2o_context_request_shutdown(&thread->context);
+    /* From now on h2o answers "Connection: close" and keeps no connection. Not by
+     * h2o_context_request_shutdown: in 2.2.5 that also starts a timer of HTTP/2, which is still linked
+     * when a drain takes less than a second, and then h2o_context_dispose asserts. */
+    thread->context.shutdown_requested = 1;
     timer_start(thread, &thread->sweep, 0, on_sweep);
 }
 
