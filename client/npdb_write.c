@@ -201,21 +201,37 @@ static bool write_image(int fd, const struct npdb_image *image)
     return ok && fchmod(fd, 0644) == 0 && fsync(fd) == 0;
 }
 
-/* The rename itself is on disk only when the folder is. */
-static bool sync_folder(const char *path)
+/* The folder that `path` is in. */
+static int open_folder(const char *path)
 {
     char *copy = strdup(path);
     if (copy == NULL)
-        return false;
+        return -1;
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(copy);
+    return fd;
+}
+
+/* Writes `temporary`, which ends in XXXXXX, and renames it to `path`. On failure nothing of it is
+ * left and errno says why. */
+static bool write_and_rename(const struct npdb_image *image, char *temporary, const char *path)
+{
+    int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
         return false;
-    bool ok = fsync(fd) == 0;
+    bool ok = write_image(fd, image);
     int saved = errno;
-    close(fd);
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        saved = errno;
+    }
+    if (ok && rename(temporary, path) == 0)
+        return true;
+    if (ok)
+        saved = errno;
+    unlink(temporary);
     errno = saved;
-    return ok;
+    return false;
 }
 
 enum sticps_err npdb_image_write(const struct npdb_image *image, const char *path,
@@ -228,26 +244,15 @@ enum sticps_err npdb_image_write(const struct npdb_image *image, const char *pat
         return no_memory(err);
     snprintf(temporary, size, "%s%s", path, suffix);
 
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    bool created = fd >= 0;
-    bool ok = created && write_image(fd, image);
-    int saved = errno;
-    if (created && close(fd) != 0 && ok) {
-        ok = false;
-        saved = errno;
-    }
-    if (ok && rename(temporary, path) != 0) {
-        ok = false;
-        saved = errno;
-    }
-    if (created && !ok)
-        unlink(temporary);
+    /* The rename itself is on disk only when the folder is. */
+    int folder = open_folder(path);
+    bool ok = folder >= 0 && write_and_rename(image, temporary, path) && fsync(folder) == 0;
+    enum sticps_err code = STICPS_OK;
+    if (!ok)
+        code = fail(err, errno == ENOMEM ? STICPS_ERR_NO_MEMORY : STICPS_ERR_FILE, path,
+                    "cannot write the portability file: %s", strerror(errno));
+    if (folder >= 0)
+        close(folder);
     free(temporary);
-    if (ok && !sync_folder(path)) {
-        ok = false;
-        saved = errno;
-    }
-    return ok ? STICPS_OK
-              : fail(err, STICPS_ERR_FILE, path, "cannot write the portability file: %s",
-                     strerror(saved));
+    return code;
 }
