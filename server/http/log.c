@@ -53,13 +53,15 @@ static bool put_escaped(struct line *line, unsigned char c)
 /* "name":"text", cut when it does not fit; nothing at all when not even the name does. */
 static void put_text(struct line *line, const char *name, const char *text)
 {
-    size_t start = line->len;
-    if (!put(line, ",\"", 2) || !put(line, name, strlen(name)) || !put(line, "\":\"", 3)) {
-        line->len = start;
+    if (line->room - line->len < strlen(name) + 6) /* the quotes, the comma and the colon */
         return;
-    }
-    while (*text != '\0' && line->room - line->len > 1 && put_escaped(line, (unsigned char)*text))
+    put(line, ",\"", 2);
+    put(line, name, strlen(name));
+    put(line, "\":\"", 3);
+    line->room--; /* for the closing quote */
+    while (*text != '\0' && put_escaped(line, (unsigned char)*text))
         text++;
+    line->room++;
     line->out[line->len++] = '"';
 }
 
