@@ -1,0 +1,106 @@
+#include "client/cli/client_options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum sticps_err add_fn(struct sticps_options *, const char *, struct sticps_error *);
+
+static enum sticps_err add_all(struct sticps_options *options, const struct cli_texts *texts,
+                               add_fn *add, struct sticps_error *err)
+{
+    for (size_t i = 0; i < texts->len; i++) {
+        enum sticps_err code = add(options, texts->items[i], err);
+        if (code != STICPS_OK)
+            return code;
+    }
+    return STICPS_OK;
+}
+
+static enum sticps_err add_port(struct sticps_options *options, const char *text,
+                                struct sticps_error *err)
+{
+    char *end = NULL;
+    errno = 0;
+    long port = strtol(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || port < 1 || port > 65535)
+        return fail(err, STICPS_ERR_USAGE, "--allow-port", "'%s' is no port", text);
+    return sticps_options_add_cps_port(options, (uint16_t)port, err);
+}
+
+static enum sticps_err set_texts(struct sticps_options *to, const struct client_options *from,
+                                 struct sticps_error *err)
+{
+    enum sticps_err code = STICPS_OK;
+    if ((from->tls_cert == NULL) != (from->tls_key == NULL))
+        return fail(err, STICPS_ERR_USAGE, "--tls-cert", "it goes with --tls-key");
+    if (from->state != NULL)
+        code = sticps_options_set_state_dir(to, from->state, err);
+    if (code == STICPS_OK && from->override != NULL)
+        code = sticps_options_set_override_file(to, from->override, err);
+    if (code == STICPS_OK && from->tls_cert != NULL)
+        code = sticps_options_set_tls_client(to, from->tls_cert, from->tls_key, err);
+    if (code == STICPS_OK)
+        code = add_all(to, &from->anchors, sticps_options_add_anchor_file, err);
+    if (code == STICPS_OK)
+        code = add_all(to, &from->tls_cas, sticps_options_add_tls_ca_file, err);
+    if (code == STICPS_OK)
+        code = add_all(to, &from->x5u_hosts, sticps_options_add_x5u_host, err);
+    if (code == STICPS_OK)
+        code = add_all(to, &from->ports, add_port, err);
+    return code;
+}
+
+static void set_numbers(struct sticps_options *to, const struct client_options *from)
+{
+    if (from->max_lifetime > 0)
+        sticps_options_set_max_lifetime(to, from->max_lifetime);
+    if (from->timeout_s > 0) {
+        sticps_options_set_list_timeout(to, (unsigned)from->timeout_s * 1000);
+        sticps_options_set_x5u_timeout(to, (unsigned)from->timeout_s * 1000);
+    }
+    if (from->deadline_ms > 0)
+        sticps_options_set_deliver_timeout(to, (unsigned)from->deadline_ms);
+    sticps_options_set_grace(to, from->grace);
+    sticps_options_set_accept_shrink(to, from->accept_shrink);
+    sticps_options_set_lab(to, from->lab);
+}
+
+enum sticps_err client_from_options(const struct client_options *from, struct sticps_client **out,
+                                    struct sticps_error *err)
+{
+    struct sticps_client *client = NULL;
+    struct sticps_options *options = sticps_options_new();
+    if (options == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    if (from->lab)
+        fputs("sticps: warning: --lab opens loopback, private addresses and other ports; "
+              "not for production\n",
+              stderr);
+    enum sticps_err code = set_texts(options, from, err);
+    if (code == STICPS_OK) {
+        set_numbers(options, from);
+        code = sticps_client_new(options, &client, err);
+    }
+    if (code == STICPS_OK && from->npdb.len > 0)
+        code = sticps_client_set_npdb(client, from->npdb.items, from->npdb.len, err);
+    sticps_options_free(options);
+    if (code == STICPS_OK)
+        *out = client;
+    else
+        sticps_client_free(client);
+    return code;
+}
+
+enum sticps_err client_list_kind(const struct client_options *options, enum sticps_list_kind *out,
+                                 struct sticps_error *err)
+{
+    if (options->kind == NULL || strcmp(options->kind, "cps") == 0)
+        *out = STICPS_LIST_CPS;
+    else if (strcmp(options->kind, "ca") == 0)
+        *out = STICPS_LIST_CA;
+    else
+        return fail(err, STICPS_ERR_USAGE, "--kind", "'%s' is neither cps nor ca", options->kind);
+    return STICPS_OK;
+}

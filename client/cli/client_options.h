@@ -1,0 +1,65 @@
+/* The options of a client, as several commands take them. */
+#ifndef CLI_CLIENT_OPTIONS_H
+#define CLI_CLIENT_OPTIONS_H
+
+#include "client/cli/cli.h"
+#include "sticps/sticps.h"
+
+/* What the command line said; zero for what it did not. */
+struct client_options {
+    const char *state;
+    const char *kind; /* "cps" or "ca" */
+    const char *override;
+    const char *tls_cert, *tls_key;
+    struct cli_texts anchors, tls_cas, x5u_hosts, ports, npdb;
+    int64_t max_lifetime, grace, timeout_s, deadline_ms;
+    bool lab, accept_shrink;
+};
+
+/* Rows for a command's table. */
+#define OPTION_STATE(o)                                                                  \
+    {                                                                                    \
+        "state", 0, CLI_TEXT, &(o)->state, "DIR", "folder of the held lists", true, 0, 0 \
+    }
+#define OPTION_KIND(o)                                                             \
+    {                                                                              \
+        "kind", 0, CLI_TEXT, &(o)->kind, "cps|ca", "which list (cps)", false, 0, 0 \
+    }
+#define OPTION_TLS_CA(o)                                                                   \
+    {                                                                                      \
+        "tls-ca", 0, CLI_TEXTS, &(o)->tls_cas, "PEM", "further roots for TLS", false, 0, 0 \
+    }
+#define OPTION_LAB(o)                                                                            \
+    {                                                                                            \
+        "lab", 0, CLI_FLAG, &(o)->lab, NULL, "open loopback, private addresses and other ports", \
+            false, 0, 0                                                                          \
+    }
+#define OPTION_NPDB(o)                                                           \
+    {                                                                            \
+        "npdb", 0, CLI_TEXTS, &(o)->npdb, "FILE", "portability file", true, 0, 0 \
+    }
+#define OPTION_OVERRIDE(o)                                                                         \
+    {                                                                                              \
+        "override", 0, CLI_TEXT, &(o)->override, "CSV", "codes to use for others, FROM,TO", false, \
+            0, 0                                                                                   \
+    }
+#define OPTION_GRACE(o)                                                                          \
+    {                                                                                            \
+        "grace", 0, CLI_INTEGER, &(o)->grace, "S", "serve an expired list for S seconds, stale", \
+            false, 0, 315360000                                                                  \
+    }
+#define OPTION_END                                       \
+    {                                                    \
+        NULL, 0, CLI_FLAG, NULL, NULL, NULL, false, 0, 0 \
+    }
+
+/* Makes a client of them, with the portability files. Warns on standard error when --lab is on. */
+enum sticps_err client_from_options(const struct client_options *options,
+                                    struct sticps_client **out,
+                                    struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* STICPS_ERR_USAGE for another word than cps and ca. */
+enum sticps_err client_list_kind(const struct client_options *options, enum sticps_list_kind *out,
+                                 struct sticps_error *err) STICPS_MUST_CHECK;
+
+#endif

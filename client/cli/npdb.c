@@ -1,0 +1,157 @@
+/* sticps npdb build and npdb lookup: the portability file. */
+#include "client/cli/cli.h"
+#include "sticps/npdb.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void on_fault(const char *file, uint64_t line, const char *what, void *arg)
+{
+    (void)arg;
+    fprintf(stderr, "sticps: %s:%" PRIu64 ": %s\n", file, line, what);
+}
+
+typedef enum sticps_err add_fn(struct sticps_npdb_build *, const char *, struct sticps_error *);
+
+static enum sticps_err add_all(struct sticps_npdb_build *build, const struct cli_texts *files,
+                               add_fn *add, struct sticps_error *err)
+{
+    enum sticps_err code = STICPS_OK;
+    for (size_t i = 0; i < files->len && code == STICPS_OK; i++)
+        code = add(build, files->items[i], err);
+    return code;
+}
+
+static int print_build(const struct sticps_npdb_build *build, const char *output)
+{
+    static const struct {
+        const char *name;
+        enum sticps_npdb_figure which;
+    } figures[] = {
+        {"bytes", STICPS_NPDB_BYTES},
+        {"blocks", STICPS_NPDB_BLOCKS},
+        {"ports", STICPS_NPDB_PORTS},
+        {"spcs", STICPS_NPDB_SPCS},
+        {"lrns", STICPS_NPDB_LRNS},
+        {"lrnsWithoutOwner", STICPS_NPDB_LRNS_WITHOUT_OWNER},
+        {"duplicates", STICPS_NPDB_DUPLICATES},
+        {"overridden", STICPS_NPDB_OVERRIDDEN},
+    };
+    const size_t count = sizeof(figures) / sizeof(figures[0]);
+    json_t *root = json_pack("{s:s, s:s, s:s}", "status", "built", "code", "OK", "file", output);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = sticps_npdb_build_figure(build, figures[i].which);
+        if (json_object_set_new(root, figures[i].name, json_integer((json_int_t)value)) != 0) {
+            json_decref(root);
+            return cli_print_json(NULL);
+        }
+    }
+    if (cli_json())
+        return cli_print_json(root);
+    printf("%s:", output);
+    for (size_t i = 0; i < count; i++)
+        printf("%s %" PRIu64 " %s", i > 0 ? "," : "",
+               sticps_npdb_build_figure(build, figures[i].which), figures[i].name);
+    printf("\n");
+    json_decref(root);
+    return CLI_OK;
+}
+
+static int run_build(int argc, char **argv)
+{
+    struct cli_texts blocks = {.len = 0}, ports = {.len = 0}, rest;
+    const char *output = NULL;
+    bool last_wins = false;
+    const struct cli_option options[] = {
+        {"blocks", 0, CLI_TEXTS, &blocks, "CSV", "PREFIX,SPC: who owns a block", false, 0, 0},
+        {"ports", 0, CLI_TEXTS, &ports, "CSV", "TN,LRN or TN,SPC: ported numbers", false, 0, 0},
+        {"output", 'o', CLI_TEXT, &output, "FILE", "the file to write", true, 0, 0},
+        {"last-wins", 0, CLI_FLAG, &last_wins, NULL, "the later of two contradictory rows counts",
+         false, 0, 0},
+        {NULL, 0, CLI_FLAG, NULL, NULL, NULL, false, 0, 0},
+    };
+    int status;
+    if (!cli_parse(&cli_npdb_build, options, argc, argv, &rest, 0, 0, &status))
+        return status;
+    if (blocks.len + ports.len == 0)
+        return cli_usage("--blocks and --ports are both missing; see sticps npdb build --help");
+
+    struct sticps_error err = {0};
+    struct sticps_npdb_build *build = NULL;
+    enum sticps_err code = sticps_npdb_build_new(&build, &err);
+    if (code == STICPS_OK)
+        code = add_all(build, &blocks, sticps_npdb_build_add_blocks, &err);
+    if (code == STICPS_OK)
+        code = add_all(build, &ports, sticps_npdb_build_add_ports, &err);
+    if (code == STICPS_OK) {
+        sticps_npdb_build_set_last_wins(build, last_wins);
+        sticps_npdb_build_on_fault(build, on_fault, NULL);
+        code = sticps_npdb_build_run(build, output, &err);
+    }
+    status = code == STICPS_OK ? print_build(build, output) : cli_fail(&err);
+    sticps_npdb_build_free(build);
+    return status;
+}
+
+const struct cli_command cli_npdb_build = {
+    "npdb build",
+    "--blocks CSV... --ports CSV... -o FILE",
+    "Builds the portability file from CSV and puts it in place at once.",
+    run_build,
+};
+
+static json_t *text_or_null(const char *text)
+{
+    return text[0] != '\0' ? json_string(text) : json_null();
+}
+
+/* One number, one line. */
+static int look_up(const struct sticps_npdb *npdb, const char *number)
+{
+    struct sticps_error err = {0};
+    struct sticps_npdb_answer answer;
+    if (sticps_npdb_lookup(npdb, number, 1, &answer, &err) != STICPS_OK) {
+        fail(&err, STICPS_ERR_NOT_A_NUMBER, number, "not a telephone number");
+        return cli_fail(&err);
+    }
+    bool known = answer.spc[0] != '\0';
+    if (cli_json()) {
+        int status = cli_print_json(json_pack(
+            "{s:s, s:s, s:b, s:o, s:o, s:s}", "number", number, "tn", answer.tn, "ported",
+            answer.ported, "lrn", text_or_null(answer.lrn), "spc", text_or_null(answer.spc), "code",
+            sticps_err_name(known ? STICPS_OK : STICPS_ERR_NO_CARRIER)));
+        return status != CLI_OK ? status : known ? CLI_OK : CLI_NO_ANSWER;
+    }
+    printf("%s %s", answer.tn, known ? answer.spc : "-");
+    if (answer.ported)
+        printf(" ported%s%s", answer.lrn[0] != '\0' ? " lrn " : "", answer.lrn);
+    printf("\n");
+    return known ? CLI_OK : CLI_NO_ANSWER;
+}
+
+static int run_lookup(int argc, char **argv)
+{
+    const struct cli_option options[] = {{NULL, 0, CLI_FLAG, NULL, NULL, NULL, false, 0, 0}};
+    struct cli_texts rest;
+    int status;
+    if (!cli_parse(&cli_npdb_lookup, options, argc, argv, &rest, 2, CLI_MAX_TEXTS, &status))
+        return status;
+    struct sticps_error err = {0};
+    struct sticps_npdb *npdb = NULL;
+    if (sticps_npdb_open(rest.items[0], 0, &npdb, &err) != STICPS_OK)
+        return cli_fail(&err);
+    for (size_t i = 1; i < rest.len; i++) {
+        int one = look_up(npdb, rest.items[i]);
+        if (one != CLI_OK)
+            status = one;
+    }
+    sticps_npdb_close(npdb);
+    return status;
+}
+
+const struct cli_command cli_npdb_lookup = {
+    "npdb lookup",
+    "FILE TN...",
+    "Says who serves each number. Exit status 4 when one is served by nobody.",
+    run_lookup,
+};
