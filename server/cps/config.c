@@ -181,8 +181,8 @@ static enum sticps_err sizes(const struct loading *l, const struct raw_config *r
         code = number32(l, "x5u.deadline_ms", x5u->deadline_ms, 50, 30000, 2000,
                         &config->x5u_deadline_ms);
     if (code == STICPS_OK)
-        code = number32(l, "x5u.max_pending", x5u->max_pending, 1, 10000, 200,
-                        &config->x5u_max_pending);
+        code =
+            number32(l, "x5u.max_pending", x5u->max_pending, 1, 128, 100, &config->x5u_max_pending);
     if (code == STICPS_OK)
         code = number32(l, "limits.connections", limits->connections, 1, 1000000, 10000,
                         &config->max_connections);

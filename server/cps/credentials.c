@@ -257,7 +257,7 @@ static void take_failure(struct credential *credential, enum sticps_err code,
 
 static void on_fetched(struct x5u_fetch *fetch, enum sticps_err code,
                        const struct sticps_error *err, const char *pem, size_t len,
-                       int64_t expires_at)
+                       int64_t expires_at, bool fresh)
 {
     struct credential *credential =
         (struct credential *)((char *)fetch - offsetof(struct credential, fetch));
@@ -270,6 +270,7 @@ static void on_fetched(struct x5u_fetch *fetch, enum sticps_err code,
         take_chain(credential, pem, len, expires_at, now, &answer);
     else
         take_failure(credential, code, err, now, &answer);
+    answer.fresh = fresh;
 
     /* A waiter may replace or evict what this credential holds: the answer keeps the chain alive.
      */

@@ -15,6 +15,7 @@
 #include "common/spc.h"
 #include "server/cps/trust.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,10 +28,10 @@
 
 struct x5u_fetch {
     const char *url; /* stays until `done` was called */
-    /* Called once, on the thread of the credentials, never inside fetch(). Arguments as in
-     * sticps_x5u_fn (sticps/x5u.h). */
+    /* Called once, on the thread of the credentials, never inside fetch(). `fresh`: the network was
+     * asked, rather than a cache below. The others as in sticps_x5u_fn (sticps/x5u.h). */
     void (*done)(struct x5u_fetch *fetch, enum sticps_err code, const struct sticps_error *err,
-                 const char *pem, size_t len, int64_t expires_at);
+                 const char *pem, size_t len, int64_t expires_at, bool fresh);
 };
 
 struct x5u_fetcher {
@@ -59,6 +60,7 @@ struct credential_answer {
     const struct sticps_error *err;
     struct cert_chain *chain;
     struct spc spc;
+    bool fresh; /* the network was asked for it just now */
 };
 
 /* Somebody who waits. In the caller's memory; `done` is called at most once, not after a cancel,

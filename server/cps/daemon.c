@@ -36,9 +36,9 @@ static enum sticps_err on_thread_start(struct server_thread *server_thread, void
     thread->thread = server_thread;
     x5u_source_init(&thread->source, cps->client, server_thread);
     size_t threads = server_threads(server_thread_server(server_thread));
-    size_t pending = (cps->config->x5u_max_pending + threads - 1) / threads;
+    size_t share = cps->config->x5u_max_pending / threads;
     enum sticps_err code = credentials_new(&thread->source.fetcher, cps->trust, &cps->clock,
-                                           pending, &thread->credentials, err);
+                                           share > 0 ? share : 1, &thread->credentials, err);
     if (code != STICPS_OK) {
         free(thread);
         return code;

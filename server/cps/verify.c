@@ -10,7 +10,7 @@
 struct lookup {
     struct credential_wait wait;
     struct verify_job *job;
-    bool from_cache; /* the chain was kept, not fetched for this job: it may be out of date */
+    bool may_be_old; /* the chain was kept, not fetched just now */
     bool verified;
 };
 
@@ -139,6 +139,7 @@ static void note(struct verify_job *job, size_t i, const struct credential_answe
         cert_chain_unref(token->chain);
         token->chain = cert_chain_ref(answer->chain);
         token->spc = answer->spc;
+        job->lookups[i].may_be_old = !answer->fresh;
         break;
     case CREDENTIAL_WAITING:
         job->waiting++;
@@ -175,6 +176,7 @@ static void on_refreshed(struct credential_wait *wait, const struct credential_a
     job->waiting--;
     if (answer->result == CREDENTIAL_READY)
         note(job, (size_t)(lookup - job->lookups), answer);
+    lookup->may_be_old = false; /* once is enough */
     advance(job);
 }
 
@@ -189,9 +191,9 @@ static bool check_signature(struct verify_job *job, size_t i)
         lookup->verified = true;
         return true;
     }
-    if (code == STICPS_ERR_INVALID_IDENTITY_HEADER && lookup->from_cache) {
+    if (code == STICPS_ERR_INVALID_IDENTITY_HEADER && lookup->may_be_old) {
         struct credential_answer answer;
-        lookup->from_cache = false;
+        lookup->may_be_old = false;
         lookup->wait.done = on_refreshed;
         credentials_refresh(job->verifier->credentials, token->passport->x5u, job->now,
                             &lookup->wait, &answer);
@@ -233,7 +235,6 @@ static void look_up(struct verify_job *job, size_t i)
     lookup->wait.done = on_credential;
     credentials_get(job->verifier->credentials, job->result.tokens[i].passport->x5u, job->now,
                     &lookup->wait, &answer);
-    lookup->from_cache = answer.result == CREDENTIAL_READY;
     note(job, i, &answer);
 }
 

@@ -5,6 +5,8 @@
 
 #include <sticps/x5u.h>
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,8 @@ struct errand {
     char *pem;
     size_t len;
     int64_t expires_at;
+    pthread_t asker;
+    bool fresh;
 };
 
 static void errand_free(struct errand *errand)
@@ -32,7 +36,7 @@ static void deliver(void *arg)
     struct errand *errand = arg;
     struct server_thread *thread = errand->thread;
     errand->fetch->done(errand->fetch, errand->code, &errand->err, errand->pem, errand->len,
-                        errand->expires_at);
+                        errand->expires_at, errand->fresh);
     errand_free(errand);
     server_thread_release(thread);
 }
@@ -42,6 +46,8 @@ static void on_x5u(void *ctx, enum sticps_err code, const struct sticps_error *e
 {
     struct errand *errand = ctx;
     errand->code = code;
+    /* An answer inside sticps_x5u_fetch comes from its cache; any other on the client's thread. */
+    errand->fresh = !pthread_equal(pthread_self(), errand->asker);
     if (code == STICPS_OK) {
         errand->pem = malloc(len + 1);
         if (errand->pem == NULL) {
@@ -69,6 +75,7 @@ static void source_fetch(struct x5u_fetcher *fetcher, struct x5u_fetch *fetch)
         abort();
     errand->thread = source->thread;
     errand->fetch = fetch;
+    errand->asker = pthread_self();
     server_thread_hold(source->thread);
     sticps_x5u_fetch(source->client, fetch->url, on_x5u, errand);
 }

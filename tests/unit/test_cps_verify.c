@@ -23,6 +23,7 @@ struct site {
     const char *pem; /* what it yields; NULL: a failed fetch */
     int64_t expires_at;
     int fetches, forgotten;
+    bool cached; /* answers as libsticps does out of its own cache */
 };
 
 struct net {
@@ -75,9 +76,10 @@ static void net_answer(struct net *net)
         struct site *at = site(net, now[i]->url);
         struct sticps_error err = {STICPS_ERR_FETCH, "", "no answer"};
         if (at->pem != NULL)
-            now[i]->done(now[i], STICPS_OK, &err, at->pem, strlen(at->pem), at->expires_at);
+            now[i]->done(now[i], STICPS_OK, &err, at->pem, strlen(at->pem), at->expires_at,
+                         !at->cached);
         else
-            now[i]->done(now[i], STICPS_ERR_FETCH, &err, NULL, 0, 0);
+            now[i]->done(now[i], STICPS_ERR_FETCH, &err, NULL, 0, 0, true);
     }
 }
 
@@ -496,6 +498,27 @@ static void a_certificate_issued_anew_is_found(void **state)
     bench_free(bench);
 }
 
+/* Another thread fetched it before: libsticps yields what it has, which may be out of date as well.
+ */
+static void an_old_chain_from_below_is_refreshed(void **state)
+{
+    (void)state;
+    struct bench *bench = ready_bench();
+    struct site *at = site(&bench->net, URL_A);
+    at->cached = true;
+    struct seen seen;
+    (void)start(bench, token_by(other_key, URL_A, "12025550123", PKI_NOW), &seen);
+    net_answer(&bench->net);
+    assert_int_equal(seen.calls, 0);
+    assert_int_equal(at->forgotten, 1);
+    at->cached = false;
+    at->pem = pem_of(pki_sti_spec(other_key, ca, ca_key));
+    net_answer(&bench->net);
+    assert_int_equal(seen.calls, 1);
+    assert_accepted(seen);
+    bench_free(bench);
+}
+
 static void a_failed_refresh_keeps_the_chain(void **state)
 {
     (void)state;
@@ -656,7 +679,7 @@ static void the_cache_is_bounded(void **state)
         struct x5u_fetch *fetch = bench->net.pending[0];
         bench->net.pending_len = 0;
         bench->net.sites[1] = (struct site){0};
-        fetch->done(fetch, STICPS_OK, NULL, pem, strlen(pem), PKI_NOW + PKI_DAY);
+        fetch->done(fetch, STICPS_OK, NULL, pem, strlen(pem), PKI_NOW + PKI_DAY, true);
     }
     /* the one used longest ago had to go, the newest is there */
     credentials_get(bench->credentials, "https://certs.example.com/4095", bench->now, &wait,
@@ -679,6 +702,7 @@ int main(void)
         cmocka_unit_test(a_refused_certificate_is_remembered_for_a_while),
         cmocka_unit_test(forged_tokens_make_no_storm),
         cmocka_unit_test(a_certificate_issued_anew_is_found),
+        cmocka_unit_test(an_old_chain_from_below_is_refreshed),
         cmocka_unit_test(a_failed_refresh_keeps_the_chain),
         cmocka_unit_test(other_anchors_are_another_verdict),
         cmocka_unit_test(without_anchors_nothing_is_judged),
