@@ -14,6 +14,7 @@ FINDINGS = re.compile(
 )
 SANITIZER_EXIT = 86
 _SUPPRESSIONS = Path(__file__).resolve().parents[2] / "tsan.supp"
+_LEAKS = Path(__file__).resolve().parents[2] / "lsan.supp"
 
 
 def sanitizer_env():
@@ -22,6 +23,7 @@ def sanitizer_env():
     env["ASAN_OPTIONS"] = f"exitcode={SANITIZER_EXIT}:detect_leaks=1:detect_stack_use_after_return=1"
     env["UBSAN_OPTIONS"] = f"exitcode={SANITIZER_EXIT}:print_stacktrace=1:halt_on_error=1"
     env["TSAN_OPTIONS"] = f"exitcode={SANITIZER_EXIT}:halt_on_error=0:second_deadlock_stack=1"
+    env["LSAN_OPTIONS"] = f"suppressions={_LEAKS}:print_suppressions=0"
     if _SUPPRESSIONS.exists():
         env["TSAN_OPTIONS"] += f":suppressions={_SUPPRESSIONS}"
     return env
