@@ -69,7 +69,7 @@ command_shown() {
     status=0
     "$bin/sticps" "$@" <"$input" >"$output" 2>"$output.err" || status=$?
     took=$(($(now_ms) - t0))
-    cat "$output" "$output.err" | indent
+    cat "$output.err" "$output" | indent
     note "exit $status in $took ms"
     [ "$status" -eq "$want" ] || surprise "sticps $1 ended with $status, not with $want"
 }
@@ -137,7 +137,7 @@ as_postgres() {
 
 # Is process $1 still the program that we started, and not another one with a used number?
 is_ours() {
-    [ -r "/proc/$1/cmdline" ] && tr '\0' ' ' <"/proc/$1/cmdline" | grep -qF -e "$here" -e "$root"
+    { tr '\0' ' ' <"/proc/$1/cmdline" | grep -qF -e "$here" -e "$root"; } 2>/dev/null
 }
 
 stop_everything() {

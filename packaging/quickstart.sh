@@ -182,7 +182,7 @@ SP_X5U=$repository/sp1.crt
 title "The calling provider fetches the list and checks it"
 command_shown 0 sticps list fetch --url "$REGISTRY_URL/download/v1/cps-list" --anchor "$LIST_ANCHOR" \
     --state "$STATE_DIR" --tls-ca "$TLS_CA" --lab
-command_shown 0 sticps list show --state "$STATE_DIR" --lab
+command_shown 0 sticps list show --state "$STATE_DIR"
 
 title "It builds the portability file"
 cat >"$here/blocks.csv" <<CSV
@@ -200,11 +200,11 @@ command_shown 0 sticps npdb build --blocks "$here/blocks.csv" --ports "$here/por
 
 title "It resolves called numbers"
 note "ported to the SP with a CPS:"
-command_shown 0 sticps resolve 12025550123 --state "$STATE_DIR" --npdb "$NPDB" --lab
+command_shown 0 sticps resolve 12025550123 --state "$STATE_DIR" --npdb "$NPDB"
 note "not ported, the same SP's own number, as a person writes it:"
-command_shown 0 sticps resolve "(303) 555-0199" --state "$STATE_DIR" --npdb "$NPDB" --lab
+command_shown 0 sticps resolve "(303) 555-0199" --state "$STATE_DIR" --npdb "$NPDB"
 note "not ported, and its carrier has no CPS:"
-command_shown 4 sticps resolve 12025550124 --state "$STATE_DIR" --npdb "$NPDB" --lab
+command_shown 4 sticps resolve 12025550124 --state "$STATE_DIR" --npdb "$NPDB"
 
 title "It signs a PASSporT with its STI certificate (SPC 5678) and delivers it"
 command_shown 0 sticps passport sign --key "$pki/sp2.key" --x5u "$repository/sp2.crt" --attest A \

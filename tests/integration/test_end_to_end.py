@@ -123,7 +123,7 @@ def test_list_show(path, cli):
     [("12025550123", "1234"), ("+1 (202) 555-0123", "1234"), ("3035550199", "1234")],
 )
 def test_resolve_to_the_url(path, cli, number, spc):
-    done = cli("resolve", number, "--state", path.state, "--npdb", path.npdb, "--lab", "--json")
+    done = cli("resolve", number, "--state", path.state, "--npdb", path.npdb, "--json")
     assert done.returncode == 0, done.stderr
     assert path.url in done.stdout and spc in done.stdout
 
@@ -133,7 +133,7 @@ def test_resolve_to_the_url(path, cli, number, spc):
     [("12025550124", "CARRIER_HAS_NO_CPS"), ("442079460000", "NO_CARRIER"), ("abc", "NOT_A_NUMBER")],
 )
 def test_resolve_says_why_there_is_none(path, cli, number, reason):
-    done = cli("resolve", number, "--state", path.state, "--npdb", path.npdb, "--lab", "--json")
+    done = cli("resolve", number, "--state", path.state, "--npdb", path.npdb, "--json")
     assert done.returncode == 4, (done.returncode, done.stderr)
     assert reason in done.stdout + done.stderr
 
