@@ -135,26 +135,34 @@ as_postgres() {
     fi
 }
 
-# Is process $1 still the program that we started, and not another one with a used number?
+# Is process $1 one of the quick start's, and not another one that has the number now? Also true of a daemon
+# that somebody started again with REGISTRY_START or CPS_START.
 is_ours() {
-    { tr '\0' ' ' <"/proc/$1/cmdline" | grep -qF -e "$here" -e "$root"; } 2>/dev/null
+    case $(cat "/proc/$1/comm" 2>/dev/null) in
+    sticps-cpsd | sticps-registry*) sign=$here/ ;;
+    python3*) sign=$root/packaging/file_server.py ;;
+    *) return 1 ;;
+    esac
+    { tr '\0' ' ' <"/proc/$1/cmdline" | grep -qF -e "$sign"; } 2>/dev/null
+}
+
+our_pids() {
+    for entry in /proc/[0-9]*; do
+        ! is_ours "${entry#/proc/}" || echo "${entry#/proc/}"
+    done
 }
 
 stop_everything() {
-    for name in cpsd registryd repository; do
-        [ -e "$here/$name.pid" ] || continue
-        pid=$(daemon_pid $name)
-        if is_ours "$pid"; then
-            kill "$pid" 2>/dev/null || true
-            tries=0
-            while is_ours "$pid" && [ $tries -lt 150 ]; do
-                sleep 0.1
-                tries=$((tries + 1))
-            done
-            ! is_ours "$pid" || kill -9 "$pid" 2>/dev/null || true
-        fi
-        rm -f "$here/$name.pid"
+    for pid in $(our_pids); do
+        kill "$pid" 2>/dev/null || continue
+        tries=0
+        while is_ours "$pid" && [ $tries -lt 150 ]; do
+            sleep 0.1
+            tries=$((tries + 1))
+        done
+        ! is_ours "$pid" || kill -9 "$pid" 2>/dev/null || true
     done
+    rm -f "$here"/*.pid "$here/env"
     if [ -e "$here/postgres.dir" ]; then
         pg_dir=$(cat "$here/postgres.dir")
         pg_bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -1)
@@ -169,7 +177,6 @@ finish() {
     trap - EXIT INT TERM
     if [ "$1" -ne 0 ] || [ $keep = no ]; then
         stop_everything
-        rm -f "$here/env"
     fi
     if [ "$1" -ne 0 ]; then
         echo "quickstart.sh failed; the logs are in $here/log" >&2

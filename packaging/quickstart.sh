@@ -18,7 +18,7 @@ keep=no
 case ${1:-} in
 "") ;;
 --keep) keep=yes ;;
---stop) stop_everything; echo "stopped"; exit 0 ;;
+--stop) stop_everything && echo "stopped"; exit 0 ;;
 --help | -h) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
 *) sed -n '6,8s/^# \{0,1\}//p' "$0" >&2; exit 1 ;;
 esac
