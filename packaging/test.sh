@@ -70,6 +70,7 @@ export PGHOST PYTHONDONTWRITEBYTECODE=1 STICPS_BIN_DIR="$build/bin"
 # for the unit tests; the integration tests set their own (tests/integration/lib/process.py)
 export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
+export LSAN_OPTIONS="suppressions=$root/tests/lsan.supp:print_suppressions=0"
 export TSAN_OPTIONS="halt_on_error=1"
 [ ! -e "$root/tests/tsan.supp" ] || TSAN_OPTIONS="$TSAN_OPTIONS:suppressions=$root/tests/tsan.supp"
 
