@@ -267,7 +267,7 @@ enum sticps_err server_run(struct server *server, struct sticps_error *err)
     if (server->options.draining != NULL)
         server->options.draining(server, server->options.arg);
     for (size_t i = 0; i < made; i++)
-        if (!loop_post(&server->threads[i], thread_drain, &server->threads[i]))
+        if (!server_post(&server->threads[i], thread_drain, &server->threads[i]))
             continue; /* it ended by itself after a failed start */
     for (size_t i = 0; i < made; i++)
         pthread_join(server->threads[i].id, NULL);

@@ -132,7 +132,14 @@ struct st_h2o_evloop_t *server_thread_loop(const struct server_thread *thread);
 
 /* Runs fn(arg) on that thread's loop, in the order posted. Any thread, never blocks. False when the
  * thread has ended: fn will not run and the caller keeps `arg`. */
-bool loop_post(struct server_thread *thread, void (*fn)(void *arg), void *arg) STICPS_MUST_CHECK;
+bool server_post(struct server_thread *thread, void (*fn)(void *arg), void *arg) STICPS_MUST_CHECK;
+
+/* The same under the name that handlers use; the client library has a function of that name. */
+static inline STICPS_MUST_CHECK bool loop_post(struct server_thread *thread, void (*fn)(void *arg),
+                                               void *arg)
+{
+    return server_post(thread, fn, arg);
+}
 
 /* While a thread is held its loop goes on, so that what was started elsewhere can be posted back.
  * Hold on the thread itself; release on it too (in the posted function). worker_submit does this

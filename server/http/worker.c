@@ -60,7 +60,7 @@ static void *work(void *arg)
         pthread_mutex_lock(&pool->lock);
         pool->running--;
         pthread_mutex_unlock(&pool->lock);
-        if (!loop_post(job->home, on_done, job)) {
+        if (!server_post(job->home, on_done, job)) {
             log_warn("a job ended after the thread that waited for it");
             free(job);
         }
