@@ -210,7 +210,8 @@ static bool to_integer(const char *from, const char *to, bool negative, int64_t 
 /* RFC 8259 s6 */
 static bool read_number(struct parser *p, struct json_node *node)
 {
-    bool negative = *p->at == '-', whole = true;
+    const char *begin = p->at;
+    bool negative = *begin == '-', whole = true;
     if (negative)
         p->at++;
     const char *digits = p->at;
@@ -233,10 +234,15 @@ static bool read_number(struct parser *p, struct json_node *node)
         if (!skip_digits(p))
             return false;
     }
-    int64_t integer = 0;
-    node->kind =
-        whole && to_integer(digits, end, negative, &integer) ? JSON_NODE_INTEGER : JSON_NODE_NUMBER;
-    node->value.integer = integer;
+    int64_t integer;
+    if (whole && to_integer(digits, end, negative, &integer)) {
+        node->kind = JSON_NODE_INTEGER;
+        node->value.integer = integer;
+    } else {
+        node->kind = JSON_NODE_NUMBER;
+        node->value.text = begin;
+        node->len = (uint32_t)(p->at - begin);
+    }
     return true;
 }
 

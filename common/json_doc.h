@@ -1,10 +1,13 @@
-/* A strict JSON reader for signed objects: lists of 25,000 entries, PASSporTs and their headers.
- * The text is copied once and read in place; values are a flat array in document order. As strict
- * as strict_json (UTF-8, no duplicate keys at any level, no trailing bytes, no NUL, bounded depth),
- * but five times as fast and a sixth of the memory of a tree of jansson values, and an integer too
- * large for int64_t is still JSON, only not an integer.
+/* JSON from outside, with nothing left to interpretation: UTF-8, no duplicate keys at any level, no
+ * trailing bytes, no NUL, bounded depth. The text is copied once and read in place; values are a
+ * flat array in document order.
  *
- * Callers: signed_list, passport. Never writes JSON, never recurses. */
+ * Not jansson's parser: that one takes 28 ms and 5 MB for a list of 25,000 entries (this one takes
+ * 4 ms and half the memory), drops a character of a string when its buffer cannot grow, and cannot
+ * tell an integer that is too large from text that is not JSON.
+ *
+ * Callers: signed_list, passport; strict_json for everybody who wants a jansson value. Never writes
+ * JSON, never recurses. */
 #ifndef COMMON_JSON_DOC_H
 #define COMMON_JSON_DOC_H
 
@@ -30,11 +33,12 @@ enum json_node_kind {
 struct json_node {
     const char *key; /* NUL-terminated; NULL for an element of an array */
     union {
-        const char *text; /* of a string: unescaped, NUL-terminated, without NUL inside */
+        const char *text; /* of a string: unescaped, NUL-terminated, without NUL inside;
+                           * of JSON_NODE_NUMBER: as written, not terminated */
         int64_t integer;
     } value;
     uint32_t key_len;
-    uint32_t len; /* bytes of a string; members of an object or array */
+    uint32_t len; /* bytes of `text`; members of an object or array */
     uint32_t end; /* index of the first node that is not inside this one */
     enum json_node_kind kind;
 };

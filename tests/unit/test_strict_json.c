@@ -1,4 +1,5 @@
-/* The two readers of JSON from outside, strict_json and json_doc: one table for both. */
+/* json_doc, and strict_json over it; jansson's own parser is the independent judge of what is JSON.
+ */
 #include "common/json_doc.h"
 #include "common/strict_json.h"
 
@@ -7,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h> /* after ours: it has a macro fail() */
+#include <float.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +205,10 @@ static void test_good(void **state)
         json_t *value = strict_json_parse(text, good[i].len, CODE, &err);
         if (value == NULL)
             fail_msg("strict_json: %s: %s", good[i].text, err.text);
+        json_t *same = json_loadb(text, good[i].len, JSON_REJECT_DUPLICATES, NULL);
+        if (same == NULL || !json_equal(value, same))
+            fail_msg("jansson reads another value: %s", good[i].text);
+        json_decref(same);
         json_decref(value);
         struct json_doc doc;
         if (json_doc_parse(text, good[i].len, CODE, &doc, &err) != STICPS_OK)
@@ -222,6 +229,11 @@ static void test_bad(void **state)
         json_t *value = strict_json_parse(text, bad[i].len, CODE, &err);
         if (value != NULL)
             fail_msg("strict_json accepts %s", bad[i].text);
+        value = json_loadb(text, bad[i].len, JSON_REJECT_DUPLICATES, NULL);
+        bool has_nul = memchr(text, '\0', bad[i].len) != NULL; /* jansson 2.14 skips some */
+        if (value != NULL && strstr(err.text, "too deep") == NULL && !has_nul)
+            fail_msg("jansson accepts %s", bad[i].text);
+        json_decref(value);
         assert_int_equal(err.code, CODE);
         assert_non_null(strstr(err.text, "at byte "));
         err = (struct sticps_error){0};
@@ -258,7 +270,7 @@ static void test_position(void **state)
     assert_null(strict_json_parse("[\0]", 3, CODE, &err));
     assert_string_equal(err.text, "not JSON: NUL at byte 1");
     assert_null(strict_json_parse("[[[[[[[[[[[[[[[[[", 17, CODE, &err));
-    assert_string_equal(err.text, "JSON nested deeper than 16 at byte 16");
+    assert_string_equal(err.text, "not JSON: nesting that is too deep at byte 16");
 }
 
 /* ---- what json_doc reads ---- */
@@ -411,6 +423,29 @@ static void test_many_keys(void **state)
     free(text);
 }
 
+/* What jansson's parser cannot read, or not everywhere. */
+static void test_reals(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double value;
+    } reals[] = {{"[1.5]", 1.5},       {"[-0.25e1]", -2.5},
+                 {"[1e999]", DBL_MAX}, {"[-1e999]", -DBL_MAX},
+                 {"[1e-999]", 0.0},    {"[9223372036854775808]", 9223372036854775808.0}};
+    const char *comma = setlocale(LC_NUMERIC, "de_DE.UTF-8"); /* where it is installed */
+    for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++) {
+        json_t *value = strict_json_parse(reals[i].text, strlen(reals[i].text), CODE, NULL);
+        const json_t *real = json_array_get(value, 0);
+        assert_true(json_is_real(real));
+        if (json_real_value(real) < reals[i].value || json_real_value(real) > reals[i].value)
+            fail_msg("%s: %g", reals[i].text, json_real_value(real));
+        json_decref(value);
+    }
+    if (comma != NULL)
+        setlocale(LC_NUMERIC, "C");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_position),    cmocka_unit_test(test_strings),
         cmocka_unit_test(test_numbers),     cmocka_unit_test(test_walk),
         cmocka_unit_test(test_object_only), cmocka_unit_test(test_many_keys),
+        cmocka_unit_test(test_reals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
