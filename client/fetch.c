@@ -79,6 +79,9 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
         fetch->etag[0] = fetch->content_type[0] = '\0';
         fetch->caching = (struct caching){0};
     }
+    /* libcurl 7.88 takes a connection that closes amid the headers for a whole answer without body
+     */
+    fetch->trouble.headers_open = strspn(line, "\r\n") < len;
     size_t value_len;
     const char *value;
     if ((value = header_value(line, len, "ETag", &value_len)) != NULL)
@@ -282,6 +285,7 @@ static bool set_transport(struct fetch *fetch, const struct fetch_request *reque
                      1L); /* the deadline does not wait for the resolver */
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->max_body);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
@@ -329,6 +333,7 @@ enum sticps_err fetch_start(struct fetcher *fetcher, const struct fetch_request 
     fetch->body_max = request->max_body;
     fetch->trouble.body_max = request->max_body;
     fetch->trouble.timeout_ms = request->timeout_ms;
+    fetch->trouble.headers_open = true;
     fetch->callback = callback;
     fetch->ctx = ctx;
     fetch->easy = curl_easy_init();

@@ -29,6 +29,8 @@ static enum sticps_err own_error(struct sticps_error *err, const char *url,
 enum sticps_err fetch_error(struct sticps_error *err, const char *url, CURLcode result,
                             const struct fetch_trouble *trouble)
 {
+    if (result == CURLE_OK && trouble->headers_open)
+        return fail(err, STICPS_ERR_FETCH, url, "the connection ended amid the headers");
     if (result == CURLE_OK)
         return STICPS_OK;
     enum sticps_err code = own_error(err, url, trouble);

@@ -12,6 +12,7 @@
 /* What was noticed on the way, and what the limits were. */
 struct fetch_trouble {
     bool address_closed; /* at least one address of the host was refused */
+    bool headers_open; /* the blank line after them has not come */
     bool headers_too_large;
     bool body_too_large;
     bool no_memory;

@@ -1,0 +1,239 @@
+"""A TLS server that answers with whatever bytes a test wants, and an STI-PA whose every word can be wrong."""
+
+import base64
+import json
+import socket
+import ssl
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+
+
+def reply(body=b"", status="200 OK", **headers):
+    """The bytes of one whole answer. Header names are written with _ for -."""
+    if isinstance(body, str):
+        body = body.encode()
+    headers.setdefault("Content_Length", str(len(body)))
+    lines = [f"HTTP/1.1 {status}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items() if value is not None]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + body
+
+
+class Hostile:
+    """routes: path → bytes to send, or a function (connection, request) that sends them itself.
+
+    `requests` holds (path, {header: value}) of each request, header names in lower case.
+    """
+
+    def __init__(self, certificate, key, host="127.0.0.1", configure=None):
+        self.routes = {}
+        self.requests = []
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(str(certificate), str(key))
+        if configure:
+            configure(self._tls)
+        self._listener = socket.create_server((host, 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"https://{host}:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self):
+        self._listener.close()
+
+    def paths(self):
+        return [path for path, _ in self.requests]
+
+    def _accept(self):
+        while True:
+            try:
+                raw, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(raw,), daemon=True).start()
+
+    def _serve(self, raw):
+        try:
+            raw.settimeout(30)
+            with self._tls.wrap_socket(raw, server_side=True) as connection:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    got = connection.recv(65536)
+                    if not got:
+                        return
+                    head += got
+                lines = head.split(b"\r\n\r\n")[0].decode().split("\r\n")
+                path = lines[0].split(" ")[1]
+                headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+                self.requests.append((path, headers))
+                answer = self.routes.get(path, reply(b"no such file", "404 Not Found"))
+                if callable(answer):
+                    answer(connection, (path, headers))
+                else:
+                    connection.sendall(answer)
+        except OSError:
+            pass  # clients that hang up are what these tests are about
+
+
+def endless(chunk, pause=0.0, first=b""):
+    """An answer that never ends."""
+
+    def send(connection, _request):
+        connection.sendall(first)
+        while True:
+            connection.sendall(chunk)
+            time.sleep(pause)
+
+    return send
+
+
+def b64(data):
+    if isinstance(data, (dict, list)):
+        data = json.dumps(data, separators=(",", ":"))
+    if isinstance(data, str):
+        data = data.encode("utf-8", "surrogateescape")
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def raw_signature(key, signing_input, algorithm=None):
+    algorithm = algorithm or hashes.SHA256()
+    size = (key.curve.key_size + 7) // 8
+    r, s = decode_dss_signature(key.sign(signing_input.encode(), ec.ECDSA(algorithm)))
+    return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+
+
+DIGITAL_SIGNATURE = dict.fromkeys(
+    "content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign "
+    "encipher_only decipher_only".split(),
+    False,
+) | {"digital_signature": True}
+SIGN_CERTIFICATES = DIGITAL_SIGNATURE | {"digital_signature": False, "key_cert_sign": True}
+
+_serial = 1000
+
+
+class Identity:
+    """A certificate and its key. `issuer` None: self-signed."""
+
+    def __init__(
+        self, name, issuer=None, *, ca=False, usage=..., server=False, spc=None, key=None, days=(-1, 30),
+        basic_constraints=True,
+    ):
+        global _serial
+        _serial += 1
+        self.key = key or ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        now = datetime.now(timezone.utc).replace(microsecond=0)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer.certificate.subject if issuer else subject)
+            .public_key(self.key.public_key())
+            .serial_number(_serial)
+            .not_valid_before(now + timedelta(days=days[0]))
+            .not_valid_after(now + timedelta(days=days[1]))
+        )
+        if basic_constraints:
+            builder = builder.add_extension(x509.BasicConstraints(ca, None), True)
+        if usage is ...:
+            usage = SIGN_CERTIFICATES if ca else DIGITAL_SIGNATURE
+        if usage:
+            builder = builder.add_extension(x509.KeyUsage(**usage), True)
+        if server:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
+        if spc:
+            inner = b"\x16" + bytes([len(spc)]) + spc.encode()
+            tagged = b"\xa0" + bytes([len(inner)]) + inner
+            builder = builder.add_extension(
+                x509.UnrecognizedExtension(
+                    ObjectIdentifier("1.3.6.1.5.5.7.1.26"), b"\x30" + bytes([len(tagged)]) + tagged
+                ),
+                False,
+            )
+        self.certificate = builder.sign((issuer or self).key, hashes.SHA256())
+        self.pem = self.certificate.public_bytes(Encoding.PEM)
+
+
+class StiPa:
+    """Root, signer and server of a list, and the client's command line against them."""
+
+    def __init__(self, cli, pki, folder):
+        self.cli, self.pki, self.dir = cli, pki, folder
+        self.root = Identity("STI-PA root", ca=True)
+        self.signer = Identity("list signer", self.root)
+        self.server = Hostile(pki.crt("repo-tls"), pki.key("repo-tls"))
+        self.anchor = folder / "anchor.pem"
+        self.anchor.write_bytes(self.root.pem)
+        self.state = folder / "state"
+        self.url = self.server.url + "/list"
+        self.x5u = self.server.url + "/cert"
+        self.publish_certificate(self.signer.pem)
+
+    def publish_certificate(self, pem, **headers):
+        self.server.routes["/cert"] = reply(pem, **headers)
+
+    # ---- making lists ----
+
+    def header(self, **changes):
+        header = {"alg": "ES256", "typ": "JWT", "x5u": self.x5u} | changes
+        return {name: value for name, value in header.items() if value is not None}
+
+    def payload(self, sequence=1, mapping=None, lifetime=3600, **changes):
+        payload = {
+            "version": "1.0",
+            "sequence": sequence,
+            "exp": int(time.time()) + lifetime,
+            "cpsMapping": {"1234": "https://cps.example.com/cps/company/1234"} if mapping is None else mapping,
+        } | changes
+        return {name: value for name, value in payload.items() if value is not None}
+
+    def sign(self, header, payload, key=None):
+        """Header and payload: dicts, or the very text or bytes."""
+        signing_input = f"{b64(header)}.{b64(payload)}"
+        return f"{signing_input}.{b64(raw_signature(key or self.signer.key, signing_input))}"
+
+    def list(self, sequence=1, mapping=None, *, header=None, key=None, **changes):
+        return self.sign(self.header(**(header or {})), self.payload(sequence, mapping, **changes), key)
+
+    # ---- serving and fetching ----
+
+    def serve(self, body, **headers):
+        self.server.routes["/list"] = body if callable(body) else reply(body, **headers)
+
+    def fetch(self, *args, url=None, lab=True, **kw):
+        """(exit status, the JSON printed)."""
+        options = ["--url", url or self.url, "--anchor", self.anchor, "--state", self.state]
+        options += ["--tls-ca", self.pki.tls_ca, "--timeout", "20"]
+        return self.cli.json("list", "fetch", *options, *(["--lab"] if lab else []), *args, **kw)
+
+    def take(self, body, *args):
+        """Serves and fetches a list that must be taken."""
+        self.serve(body)
+        status, answer = self.fetch(*args)
+        assert (status, answer["status"]) == (0, "taken"), answer
+        return answer
+
+    def held(self):
+        status, answer = self.cli.json("list", "show", "--state", self.state)
+        return answer if status == 0 else None
+
+    def snapshot(self):
+        file = self.state / "cps-list.json"
+        return file.read_bytes() if file.exists() else None
+
+    def refuse(self, code, status, *args, serve=None, **kw):
+        """Fetches what must be refused with this code and exit status, the held list untouched."""
+        if serve is not None:
+            self.serve(serve)
+        before = self.snapshot()
+        got, answer = self.fetch(*args, **kw)
+        assert (got, answer["status"], answer["code"]) == (status, "error", code), answer
+        assert answer["detail"]
+        assert self.snapshot() == before, "a refused fetch changed the state"
+        return answer
