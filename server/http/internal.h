@@ -174,6 +174,7 @@ struct request {
     struct pending *pending;
     struct shared_bytes *shared;
     bool replied, cache_control_set, retry_after_set;
+    const char *reason; /* of a problem, static; NULL: the usual one of the status */
 
     h2o_generator_t generator; /* long answers go out in pieces */
     const char *rest;

@@ -91,6 +91,13 @@ void problem_add(json_t *errors, const char *pointer, const char *format, ...)
     json_array_append_new(errors, entry);
 }
 
+const char *problem_reason(const struct problem *problem)
+{
+    if (problem->status == 403 && strcmp(problem->code, "STALE_DATE") == 0)
+        return "Stale Date";
+    return reply_reason(problem->status);
+}
+
 char *problem_text(const struct problem *problem, const char *detail, json_t *errors)
 {
     char type[128];
@@ -99,7 +106,7 @@ char *problem_text(const struct problem *problem, const char *detail, json_t *er
         *c = (char)tolower((unsigned char)*c);
     json_t *document = json_object();
     json_object_set_new(document, "type", json_string(type));
-    json_object_set_new(document, "title", json_string(reply_reason(problem->status)));
+    json_object_set_new(document, "title", json_string(problem_reason(problem)));
     json_object_set_new(document, "status", json_integer(problem->status));
     json_object_set_new(document, "code", json_string(problem->code));
     if (detail != NULL && detail[0] != '\0')

@@ -72,7 +72,7 @@ static void finish(struct request *request, int status, const char *content_type
     request->replied = true;
     bool bare = status == 204 || status == 304;
     req->res.status = status;
-    req->res.reason = reply_reason(status);
+    req->res.reason = request->reason != NULL ? request->reason : reply_reason(status);
     req->res.content_length = bare ? SIZE_MAX : len;
     add_standard_headers(request, status, bare ? NULL : content_type);
     request->generator.proceed = on_proceed;
@@ -177,6 +177,7 @@ static void send_problem(struct request *request, const struct problem *problem,
 {
     if (problem->status == 401)
         reply_header(request, "www-authenticate", "Bearer");
+    request->reason = problem_reason(problem);
     char *text = problem_text(problem, detail, errors);
     finish_copy(request, problem->status, "application/problem+json", text, strlen(text));
     free(text);

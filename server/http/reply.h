@@ -41,6 +41,9 @@ extern const struct problem PROBLEM_UNAVAILABLE;            /* 503, Retry-After:
 /* The reason phrase of a status, those of SIP that a CPS uses (436, 437, 438) included; "Error" for
  * one that is not known. */
 const char *reply_reason(int status);
+/* The reason phrase and title of a problem: its status's, but "Stale Date" for a PASSporT's 403
+ * STALE_DATE (RFC 8224 s6.2.2). */
+const char *problem_reason(const struct problem *problem);
 
 /* Adds or replaces a header of the answer to come. `name` lower case, static; `value` is copied.
  * Not for Content-Type, Content-Length, Connection, Date. */

@@ -278,6 +278,25 @@ def test_malformed(node, body):
 # ---- verdicts ----
 
 
+def test_reason_phrases(node, pki, cert_server, key, x5u):
+    """RFC 8224 s6.2.2 gives them; they are also the titles."""
+    stranger, url = issue(pki, cert_server, "phrase", ca="sti-pa-root")
+    for token, line in [
+        ("x", "400 Bad Request"),
+        (make_passport(key, x5u, iat=1), "403 Stale Date"),
+        (make_passport(key, "http://a.example/x"), "436 Bad Identity Info"),
+        (make_passport(stranger, url), "437 Unsupported Credential"),
+        (make_passport(key, x5u, claims={"attest": "Z"}), "438 Invalid Identity Header"),
+    ]:
+        done = subprocess.run(
+            ["curl", "-sSi", "--cacert", str(pki.tls_ca), "-H", "Content-Type: application/passport", "--data-binary",
+             "@-", node.company_url()],
+            input=token, capture_output=True, text=True, check=True,
+        )
+        assert done.stdout.splitlines()[0] == f"HTTP/1.1 {line}", done.stdout
+        assert node.deliver(token).json["title"] == line[4:]
+
+
 @pytest.mark.parametrize(
     "age, status", [(0, 201), (58, 201), (62, 403), (3600, 403), (-3, 201), (-7, 403), (-3600, 403)]
 )
