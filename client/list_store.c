@@ -1,5 +1,6 @@
 #include "client/list_store.h"
 
+#include "client/list.h"
 #include "client/list_json.h"
 
 #include <errno.h>
@@ -18,8 +19,9 @@
 
 struct list_store {
     char *dir, *path, *temp_path, *lock_path; /* all NULL: in memory */
-    int lock_fd;                              /* -1 while unlocked */
-    char *memory;                             /* the state as JSON, without a directory */
+    enum sticps_list_kind kind;
+    int lock_fd;  /* -1 while unlocked */
+    char *memory; /* the state as JSON, without a directory */
     size_t memory_len;
 };
 
@@ -36,6 +38,7 @@ enum sticps_err list_store_new(const char *dir, enum sticps_list_kind kind, stru
     if (store == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     store->lock_fd = -1;
+    store->kind = kind;
     if (dir != NULL) {
         const char *name = kind == STICPS_LIST_CPS ? "cps-list" : "ca-list";
         store->dir = strdup(dir);
@@ -149,6 +152,27 @@ cleanup:
     return code;
 }
 
+/* The held list is what the state says of it. */
+static enum sticps_err check_payload(const struct list_store *store, const struct list_state *state,
+                                     struct sticps_error *err)
+{
+    struct sticps_list *list = NULL;
+    if (state->jws == NULL)
+        return STICPS_OK;
+    enum sticps_err code = list_from_held(store->kind, state->jws, state->jws_len, state->sha256,
+                                          state->source, state->fetched_at, &list, err);
+    if (code == STICPS_ERR_NO_MEMORY)
+        return code;
+    if (code != STICPS_OK)
+        return STICPS_ERR_STATE;
+    bool same =
+        sticps_list_sequence(list) == state->sequence && sticps_list_exp(list) == state->exp;
+    sticps_list_unref(list);
+    if (!same)
+        return fail(err, STICPS_ERR_STATE, NULL, "sequence and exp are not the ones signed");
+    return STICPS_OK;
+}
+
 enum sticps_err list_store_read(struct list_store *store, struct list_state *out,
                                 struct sticps_error *err)
 {
@@ -161,6 +185,8 @@ enum sticps_err list_store_read(struct list_store *store, struct list_state *out
     const char *json = store->dir != NULL ? text : store->memory;
     if (code == STICPS_OK && json != NULL)
         code = list_json_read(json, store->dir != NULL ? len : store->memory_len, &state, err);
+    if (code == STICPS_OK)
+        code = check_payload(store, &state, err);
     if (code == STICPS_ERR_STATE && text != NULL) {
         char why[sizeof(((struct sticps_error *)0)->text)] = "";
         if (err != NULL)
@@ -172,6 +198,8 @@ enum sticps_err list_store_read(struct list_store *store, struct list_state *out
     }
     if (code == STICPS_OK)
         *out = state;
+    else
+        list_state_clear(&state);
     free(text);
     return code;
 }

@@ -74,18 +74,11 @@ enum sticps_err lists_read(struct lists *lists, enum sticps_list_kind kind, stru
 static enum sticps_err from_state(enum sticps_list_kind kind, const struct list_state *state,
                                   struct sticps_list **out, struct sticps_error *err)
 {
-    enum sticps_err code = list_from_held(kind, state->jws, state->jws_len, state->sha256,
-                                          state->source, state->fetched_at, out, err);
-    if (code == STICPS_OK || code == STICPS_ERR_NO_MEMORY)
-        return code;
-    fail_context(err, "the held list in the state directory is damaged");
-    if (err != NULL)
-        err->code = STICPS_ERR_STATE;
-    return STICPS_ERR_STATE;
+    return list_from_held(kind, state->jws, state->jws_len, state->sha256, state->source,
+                          state->fetched_at, out, err);
 }
 
-/* Rule 9, against what is held on disk. A held list that cannot be parsed is damage, not a first
- * start. */
+/* Rule 9, against what is held on disk. */
 static enum sticps_err check_shrink(const struct lists *lists, const struct list_commit *commit,
                                     const struct list_state *state, struct sticps_error *err)
 {
