@@ -89,6 +89,7 @@ static const cyaml_schema_value_t schema = {
 
 struct complaint {
     char text[400];
+    char key[64]; /* of "Unexpected key: …", or "" */
 };
 
 static void on_cyaml_log(cyaml_log_t level, void *context, const char *format, va_list args)
@@ -104,6 +105,7 @@ static void on_cyaml_log(cyaml_log_t level, void *context, const char *format, v
     text += strspn(text, " ");
     if (strcmp(text, "Backtrace:") == 0 || *text == '\0')
         return;
+    (void)sscanf(text, "Unexpected key: %63s", complaint->key);
     snprintf(complaint->text + used, sizeof(complaint->text) - used, "%s%s", used > 0 ? "; " : "",
              text);
 }
@@ -118,6 +120,45 @@ static const cyaml_config_t *cyaml_settings(cyaml_config_t *settings, struct com
         .flags = CYAML_CFG_NO_ALIAS,
     };
     return settings;
+}
+
+/* libcyaml 1.3.1 says where the value before an unknown key ended; people want the key's own line.
+ * 0 when it is not found. */
+static unsigned line_of_key(const char *path, const char *key)
+{
+    FILE *file = fopen(path, "r");
+    size_t size = 0, len = strlen(key);
+    unsigned number = 0, found = 0;
+    char *line = NULL;
+
+    while (file != NULL && found == 0 && getline(&line, &size, file) >= 0) {
+        number++;
+        for (const char *p = line; (p = strstr(p, key)) != NULL; p += len) {
+            bool begins = p == line || strchr(" \t{,\"'", p[-1]) != NULL;
+            const char *after = p + len + strspn(p + len, "\"' \t");
+
+            if (begins && *after == ':' && memchr(line, '#', (size_t)(p - line)) == NULL)
+                found = number;
+        }
+    }
+    free(line);
+    if (file != NULL)
+        fclose(file);
+    return found;
+}
+
+static enum sticps_err refuse_file(const char *path, cyaml_err_t result,
+                                   const struct complaint *complaint, struct sticps_error *err)
+{
+    unsigned line = complaint->key[0] != '\0' ? line_of_key(path, complaint->key) : 0;
+
+    if (result == CYAML_ERR_FILE_OPEN)
+        return fail(err, STICPS_ERR_FILE, path, "%s: the configuration cannot be read", path);
+    if (line > 0)
+        return fail(err, STICPS_ERR_USAGE, path, "%s: line %u: unknown key: %s", path, line,
+                    complaint->key);
+    return fail(err, STICPS_ERR_USAGE, path, "%s: %s (%s)", path, cyaml_strerror(result),
+                complaint->text);
 }
 
 /* ---- defaults and ranges ---- */
@@ -240,18 +281,17 @@ static enum sticps_err resolve_paths(struct config *config, const char *path,
 
 enum sticps_err config_load(const char *path, struct config **out, struct sticps_error *err)
 {
-    struct complaint complaint = {""};
+    struct complaint complaint = {"", ""};
     cyaml_config_t settings;
     struct config *config = NULL;
     enum sticps_err rc;
 
     cyaml_err_t result = cyaml_load_file(path, cyaml_settings(&settings, &complaint), &schema,
                                          (cyaml_data_t **)&config, NULL);
-    if (result == CYAML_ERR_FILE_OPEN)
-        return fail(err, STICPS_ERR_FILE, path, "the configuration cannot be read: %s", path);
     if (result != CYAML_OK)
-        return fail(err, STICPS_ERR_USAGE, path, "%s: %s (%s)", path, cyaml_strerror(result),
-                    complaint.text);
+        return refuse_file(path, result, &complaint, err);
+    if (config == NULL) /* libcyaml is content with an empty file */
+        return fail(err, STICPS_ERR_USAGE, path, "%s: the file is empty", path);
 
     rc = check_numbers(config, path, err);
     if (rc == STICPS_OK)

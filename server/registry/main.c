@@ -38,7 +38,10 @@ struct arguments {
 
 static int complain(const struct sticps_error *err, int status)
 {
-    fprintf(stderr, "sticps-registryd: %s\n", err->text);
+    bool named = err->where[0] == '\0' || strstr(err->text, err->where) != NULL;
+
+    fprintf(stderr, "sticps-registryd: %s%s%s\n", named ? "" : err->where, named ? "" : ": ",
+            err->text);
     return status;
 }
 

@@ -12,8 +12,9 @@
 #include <stddef.h>
 
 #define SESSION_KEY_SIZE 32
-#define SESSION_HASH_TEXT_SIZE 67 /* "\x" and 64 hexadecimal digits, as PostgreSQL reads a bytea \
-                                   */
+#define SESSION_HASH_TEXT_SIZE                                        \
+    67 /* "\x" and 64 hexadecimal digits, as PostgreSQL reads a bytea \
+        */
 #define SESSION_REFRESH_TEXT_SIZE 44 /* 32 random bytes in base64url */
 
 struct sessions;
