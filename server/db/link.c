@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -97,6 +98,16 @@ bool link_flush(struct db_link *link)
     if (left > 0 && !h2o_socket_is_writing(link->socket))
         h2o_socket_notify_write(link->socket, on_writable);
     return true;
+}
+
+bool link_alive(struct db_link *link)
+{
+    char byte;
+    ssize_t got = recv(PQsocket(link->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    /* A farewell and the end behind it take two reads. */
+    return PQconsumeInput(link->conn) == 1 && PQconsumeInput(link->conn) == 1;
 }
 
 /* The session's first SQL has been answered? Then the owner may use it. */

@@ -46,6 +46,9 @@ void link_tick(struct db_link *link, uint64_t now_ms);
 /* After PQsend*: sends what libpq holds, now and when the socket allows it. False: the link was
  * lost, and `down` has been called. */
 bool link_flush(struct db_link *link);
+/* Has the server hung up on a quiet connection? A look at the socket before a query is sent keeps
+ * the query from being lost with a connection whose end the loop has not come to see yet. */
+bool link_alive(struct db_link *link);
 /* Gives the connection up; calls `down`. */
 void link_drop(struct db_link *link, const char *why);
 /* For good; calls nothing. */

@@ -161,6 +161,11 @@ static void start(struct slot *slot, struct query *query)
 {
     slot->query = query;
     slot->pool->busy++;
+    slot->state = SLOT_PREPARING; /* until it is sent: a lost query that was not may go elsewhere */
+    if (!link_alive(&slot->link)) {
+        link_drop(&slot->link, PQerrorMessage(slot->link.conn));
+        return;
+    }
     bool sent = is_prepared(slot, query->statement) ? send_query(slot) : send_prepare(slot);
     if (sent)
         (void)link_flush(&slot->link);

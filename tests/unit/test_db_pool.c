@@ -222,6 +222,19 @@ static void a_deadline_holds_in_the_queue_and_on_the_server(void **state)
     db_pool_free(pool);
 }
 
+static long long backends(struct db_sync *db)
+{
+    struct db_result result;
+    assert_int_equal(db_sync_exec(db,
+                                  "SELECT count(*) FROM pg_stat_activity "
+                                  "WHERE application_name = 'pool-test'",
+                                  0, NULL, TEST_MS, &result),
+                     DB_OK);
+    long long count = db_int(result.rows, 0, 0);
+    db_sync_clear(&result);
+    return count;
+}
+
 static void killed_backends_come_back(void **state)
 {
     (void)state;
@@ -236,12 +249,15 @@ static void killed_backends_come_back(void **state)
         run_for(50);
         sync_run(db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                      "WHERE application_name = 'pool-test'");
+        while (backends(db) > 0)
+            usleep(1000);
+        /* the loop has not seen yet that all connections are dead */
+        ask_echo(pool, "again", &after);
         run_until(&running.calls, 1);
         assert_int_equal(running.unavailable, 1);
         assert_int_equal(running.sent, 1);
-        ask_echo(pool, "again", &after);
         run_until(&after.calls, 1);
-        assert_int_equal(after.ok, 1); /* waited for the new connection */
+        assert_int_equal(after.ok, 1); /* it waited for a new connection */
         run_until_connected(pool, 3);
     }
     db_pool_free(pool);
