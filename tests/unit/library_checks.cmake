@@ -1,0 +1,11 @@
+# libsticps as its users meet it: what it exports, and that a program can be built against it.
+if(TARGET sticps)
+  add_test(NAME unit/exports
+    COMMAND ${CMAKE_CURRENT_LIST_DIR}/check_exports.sh $<TARGET_FILE:sticps>
+      ${CMAKE_CURRENT_LIST_DIR}/exports.txt)
+  add_test(NAME unit/consumer
+    COMMAND ${CMAKE_CURRENT_LIST_DIR}/check_consumer.sh ${CMAKE_BINARY_DIR} ${CMAKE_COMMAND})
+  if(STICPS_SANITIZE)
+    set_tests_properties(unit/consumer PROPERTIES ENVIRONMENT "SANITIZE=-fsanitize=${STICPS_SANITIZE}")
+  endif()
+endif()
