@@ -566,6 +566,130 @@ static void connections_are_limited_and_counted_back(void **state)
     fixture_stop(&fixture);
 }
 
+/* Sends `len` bytes of the body of a larger request. */
+static struct wire *half_a_body(unsigned port, size_t len)
+{
+    struct wire *wire = wire_open(port);
+    char *text = calloc(1, len + 1);
+    memset(text, 'b', len);
+    wire_send(wire, "POST /bulk HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\n"
+                    "Content-Length: 364000\r\n\r\n");
+    (void)wire_try_send(wire, text, len);
+    free(text);
+    return wire;
+}
+
+static void unfinished_bodies_cannot_fill_the_memory(void **state)
+{
+    (void)state;
+    enum { N = 240 };
+    struct fixture fixture;
+    struct server_options options = defaults;
+    options.threads = 1;
+    fixture_start(&fixture, &options, &plain);
+    unsigned port = listener_port(fixture.listener);
+    struct wire *wires[N];
+    struct server_counters counters;
+    for (int i = 0; i < N; i++)
+        wires[i] = half_a_body(port, 360000); /* 86 MB in all; 64 MiB are allowed */
+    do {
+        usleep(1000);
+        server_counters_read(fixture.server, &counters);
+    } while (counters.connections_accepted < N ||
+             counters.connections_open * 360000 > 64 * 1024 * 1024);
+    assert_true(counters.connections_open > N / 2); /* not more than needed */
+    struct answer answer = ask(port, "GET /a/x/b/y HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_int_equal(answer.status, 200);
+    free(answer.body);
+    for (int i = 0; i < N; i++)
+        wire_close(wires[i]);
+    fixture_stop(&fixture);
+}
+
+static void who_does_not_read_is_cut_off(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct server_options options = defaults;
+    options.write_timeout_ms = 300;
+    size_t len = 32 * 1024 * 1024;
+    big = shared_bytes_adopt(calloc(1, len), len);
+    fixture_start(&fixture, &options, &plain);
+    struct wire *wire = wire_open(listener_port(fixture.listener));
+    wire_send(wire, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n");
+    struct server_counters counters;
+    do { /* until the kernel's buffers are full and the limit has passed */
+        usleep(1000);
+        server_counters_read(fixture.server, &counters);
+    } while (counters.requests == 0 || counters.connections_open > 0);
+    wire_close(wire);
+    fixture_stop(&fixture);
+    shared_bytes_unref(big);
+}
+
+/* Stderr goes into a file while it runs. */
+static size_t capture(char *out, size_t size, void (*run)(void))
+{
+    char path[] = "/tmp/sticps-log-XXXXXX";
+    int file = mkstemp(path), saved = dup(STDERR_FILENO);
+    assert_true(file >= 0 && saved >= 0);
+    unlink(path);
+    dup2(file, STDERR_FILENO);
+    run();
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    ssize_t len = pread(file, out, size - 1, 0);
+    close(file);
+    assert_true(len >= 0);
+    out[len] = '\0';
+    return (size_t)len;
+}
+
+static void some_requests(void)
+{
+    struct fixture fixture;
+    struct server_options options = defaults;
+    options.access_log = true;
+    fixture_start(&fixture, &options, &plain);
+    unsigned port = listener_port(fixture.listener);
+    free(ask(port, "POST /whoami?token=hunter2 HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer "
+                   "secret\r\nContent-Type: application/json\r\nContent-Length: "
+                   "15\r\n\r\n{\"a\":\"hunter2\"}")
+             .body);
+    free(ask(port, "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n").body);
+    fixture_stop(&fixture);
+}
+
+static void the_access_log_says_who_did_what_and_no_secret(void **state)
+{
+    (void)state;
+    char text[8192];
+    capture(text, sizeof(text), some_requests);
+    assert_null(strstr(text, "secret"));
+    assert_null(strstr(text, "hunter2"));
+    int requests = 0, refused = 0;
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        json_t *read = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(read);
+        const char *msg = json_string_value(json_object_get(read, "msg"));
+        if (strcmp(msg, "request") == 0) {
+            requests++;
+            assert_string_equal(json_string_value(json_object_get(read, "method")), "POST");
+            assert_string_equal(json_string_value(json_object_get(read, "path")), "/whoami");
+            assert_string_equal(json_string_value(json_object_get(read, "user")), "alice");
+            assert_string_equal(json_string_value(json_object_get(read, "client")), "127.0.0.1");
+            assert_int_equal(json_integer_value(json_object_get(read, "status")), 200);
+            assert_int_equal(json_integer_value(json_object_get(read, "bytes")), 16);
+        } else if (strcmp(msg, "refused") == 0) {
+            refused++;
+            assert_int_equal(json_integer_value(json_object_get(read, "status")), 413);
+        }
+        json_decref(read);
+    }
+    assert_int_equal(requests, 1);
+    assert_int_equal(refused, 1);
+}
+
 static void what_cannot_be_listened_on_is_said(void **state)
 {
     (void)state;
@@ -608,6 +732,9 @@ int main(void)
         cmocka_unit_test(a_long_shared_answer_arrives_whole),
         cmocka_unit_test(a_body_that_drips_is_cut_off),
         cmocka_unit_test(connections_are_limited_and_counted_back),
+        cmocka_unit_test(unfinished_bodies_cannot_fill_the_memory),
+        cmocka_unit_test(who_does_not_read_is_cut_off),
+        cmocka_unit_test(the_access_log_says_who_did_what_and_no_secret),
         cmocka_unit_test(what_cannot_be_listened_on_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
