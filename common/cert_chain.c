@@ -16,30 +16,51 @@
 
 /* ---- reading ---- */
 
+/* Has OpenSSL a key for this certificate with all it notes about keys, and extensions that it could
+ * read? */
+static bool is_whole(X509 *cert)
+{
+    EVP_PKEY *key = X509_get0_pubkey(cert);
+    /* -1: only read and cache the extensions. */
+    return X509_check_purpose(cert, -1, 0) == 1 && key != NULL &&
+           EVP_PKEY_get_security_bits(key) > 0;
+}
+
+/* OpenSSL 3.0 says nothing when an allocation fails while it reads the key or an extension: the
+ * certificate then has no key, a weak one, or is flagged as broken, for as long as it is kept. Only
+ * a second reading tells that from a certificate that is so; such a one is no parse error, but
+ * refused in every path. */
+static X509 *parse_der(const unsigned char **at, long len)
+{
+    const unsigned char *begin = *at;
+    X509 *cert = d2i_X509(NULL, at, len);
+    if (cert == NULL || is_whole(cert))
+        return cert;
+    X509_free(cert);
+    *at = begin;
+    cert = d2i_X509(NULL, at, len);
+    if (cert != NULL)
+        (void)is_whole(cert);
+    return cert;
+}
+
 /* One DER certificate that fills `len` bytes. */
 static enum sticps_err read_der(const unsigned char *der, size_t len, enum sticps_err code,
                                 STACK_OF(X509) * certs, struct sticps_error *err)
 {
     const unsigned char *at = der;
-    X509 *cert = d2i_X509(NULL, &at, (long)len);
-    enum sticps_err rc;
-    if (cert == NULL) {
-        rc = fail_openssl(err, code, NULL, "not a certificate");
-    } else if (at != der + len) {
-        rc = fail(err, code, NULL, "bytes after the end of a certificate");
-    } else {
-        /* -1: only read and cache the extensions. Broken ones are flagged, and refused in a path.
-         */
-        X509_check_purpose(cert, -1, 0);
-        if (openssl_out_of_memory() || sk_X509_push(certs, cert) <= 0) {
-            rc = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-        } else {
-            cert = NULL;
-            rc = STICPS_OK;
-        }
+    X509 *cert = parse_der(&at, (long)len);
+    if (cert == NULL)
+        return fail_openssl(err, code, NULL, "not a certificate");
+    if (at != der + len) {
+        X509_free(cert);
+        return fail(err, code, NULL, "bytes after the end of a certificate");
     }
-    X509_free(cert);
-    return rc;
+    if (sk_X509_push(certs, cert) <= 0) {
+        X509_free(cert);
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    }
+    return STICPS_OK;
 }
 
 /* One block of a PEM text. Blocks of other kinds (parameters, a CRL) are passed over. */

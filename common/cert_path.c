@@ -132,11 +132,11 @@ static bool is_valid_path(struct search *s)
     STACK_OF(X509) *untrusted = intermediates(s);
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     if (store == NULL || untrusted == NULL || ctx == NULL ||
-        X509_STORE_CTX_init(ctx, store, s->path[0], untrusted) != 1) {
+        X509_STORE_CTX_init(ctx, store, s->path[0], untrusted) != 1 ||
+        X509_STORE_CTX_set_app_data(ctx, s) != 1) {
         s->out_of_memory = true;
         goto cleanup;
     }
-    X509_STORE_CTX_set_app_data(ctx, s);
     set_rules(ctx, s->now);
     s->checks_left -= s->len - 1;
     valid = X509_verify_cert(ctx) == 1;

@@ -74,10 +74,18 @@ static enum sticps_err find_spc(const X509 *leaf, struct spc *spc, struct sticps
     return STICPS_OK;
 }
 
+static enum sticps_err fail_leaf(struct sticps_error *err, enum sticps_err code, const X509 *leaf,
+                                 const char *fault)
+{
+    char name[128];
+    if (openssl_out_of_memory()) /* then a fault may be none */
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    return fail(err, code, subject_text(leaf, name, sizeof(name)), "%s", fault);
+}
+
 enum sticps_err list_signer_check(const struct cert_chain *chain, const struct anchors *anchors,
                                   int64_t now, int64_t *valid_until, struct sticps_error *err)
 {
-    char name[128];
     int64_t until = 0;
     X509 *leaf = cert_chain_leaf(chain);
     openssl_begin();
@@ -86,7 +94,7 @@ enum sticps_err list_signer_check(const struct cert_chain *chain, const struct a
         fault = list_signer_fault(leaf);
     enum sticps_err rc;
     if (fault != NULL)
-        rc = fail(err, STICPS_ERR_SIGNER, subject_text(leaf, name, sizeof(name)), "%s", fault);
+        rc = fail_leaf(err, STICPS_ERR_SIGNER, leaf, fault);
     else
         rc = path_find(chain, anchors, now, STICPS_ERR_SIGNER, &until, err);
     openssl_end();
@@ -99,7 +107,6 @@ enum sticps_err sti_certificate_check(const struct cert_chain *chain, const stru
                                       int64_t now, int64_t *valid_until, struct spc *spc,
                                       struct sticps_error *err)
 {
-    char name[128];
     int64_t until = 0;
     struct spc found;
     X509 *leaf = cert_chain_leaf(chain);
@@ -107,8 +114,7 @@ enum sticps_err sti_certificate_check(const struct cert_chain *chain, const stru
     const char *fault = leaf_fault(leaf);
     enum sticps_err rc;
     if (fault != NULL)
-        rc = fail(err, STICPS_ERR_UNSUPPORTED_CREDENTIAL, subject_text(leaf, name, sizeof(name)),
-                  "%s", fault);
+        rc = fail_leaf(err, STICPS_ERR_UNSUPPORTED_CREDENTIAL, leaf, fault);
     else
         rc = find_spc(leaf, &found, err);
     if (rc == STICPS_OK)

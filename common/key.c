@@ -23,7 +23,7 @@ bool key_is_p256(const EVP_PKEY *key)
     char curve[32];
     size_t len = 0;
     int explicit_curve = 0;
-    if (key == NULL || !EVP_PKEY_is_a(key, "EC") ||
+    if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_EC ||
         EVP_PKEY_get_group_name(key, curve, sizeof(curve), &len) != 1 ||
         strcmp(curve, "prime256v1") != 0)
         return false;

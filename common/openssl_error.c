@@ -5,6 +5,8 @@
 void openssl_begin(void)
 {
     ERR_set_mark();
+    /* Above what the host left, so that none of that is taken for ours. */
+    ERR_raise(ERR_LIB_USER, ERR_R_OPERATION_FAIL);
 }
 
 void openssl_end(void)
@@ -14,9 +16,9 @@ void openssl_end(void)
 
 bool openssl_out_of_memory(void)
 {
-    /* The first failure is often wrapped by later ones, but those repeat its reason or come from
-     * callers that only saw NULL; OpenSSL 3.0 puts ERR_R_MALLOC_FAILURE on top in every case we
-     * met. */
+    /* OpenSSL 3.0 does not always say so: some failed allocations only show as the error of a
+     * caller
+     * ("BN lib"), which is then reported as it stands. */
     return ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE;
 }
 
@@ -25,8 +27,9 @@ enum sticps_err fail_openssl(struct sticps_error *err, enum sticps_err code, con
 {
     if (openssl_out_of_memory())
         return fail(err, STICPS_ERR_NO_MEMORY, where, "out of memory: %s", what);
-    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-    if (reason == NULL)
+    unsigned long error = ERR_peek_last_error();
+    const char *reason = ERR_reason_error_string(error);
+    if (reason == NULL || ERR_GET_LIB(error) == ERR_LIB_USER)
         return fail(err, code, where, "%s", what);
     return fail(err, code, where, "%s (%s)", what, reason);
 }
