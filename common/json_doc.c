@@ -1,5 +1,7 @@
 #include "common/json_doc.h"
 
+#include "common/json_string.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,156 +27,13 @@ static void skip_space(struct parser *p)
         p->at++;
 }
 
-/* ---- strings ---- */
+/* ---- scalars ---- */
 
-/* How many bytes the UTF-8 sequence at `s` has, 0 if it is none (RFC 3629 s4). */
-static size_t utf8_length(const unsigned char *s)
-{
-    unsigned char low = 0x80, high = 0xbf; /* what the second byte may be */
-    size_t len;
-    if (s[0] >= 0xc2 && s[0] <= 0xdf) {
-        len = 2;
-    } else if (s[0] >= 0xe0 && s[0] <= 0xef) {
-        len = 3;
-        if (s[0] == 0xe0)
-            low = 0xa0; /* overlong */
-        else if (s[0] == 0xed)
-            high = 0x9f; /* surrogates */
-    } else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-        len = 4;
-        if (s[0] == 0xf0)
-            low = 0x90; /* overlong */
-        else if (s[0] == 0xf4)
-            high = 0x8f; /* above U+10FFFF */
-    } else {
-        return 0;
-    }
-    if (s[1] < low || s[1] > high)
-        return 0;
-    for (size_t i = 2; i < len; i++)
-        if (s[i] < 0x80 || s[i] > 0xbf)
-            return 0;
-    return len;
-}
-
-static size_t utf8_put(char *to, uint32_t c)
-{
-    if (c < 0x80) {
-        to[0] = (char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        to[0] = (char)(0xc0 | c >> 6);
-        to[1] = (char)(0x80 | (c & 0x3f));
-        return 2;
-    }
-    if (c < 0x10000) {
-        to[0] = (char)(0xe0 | c >> 12);
-        to[1] = (char)(0x80 | (c >> 6 & 0x3f));
-        to[2] = (char)(0x80 | (c & 0x3f));
-        return 3;
-    }
-    to[0] = (char)(0xf0 | c >> 18);
-    to[1] = (char)(0x80 | (c >> 12 & 0x3f));
-    to[2] = (char)(0x80 | (c >> 6 & 0x3f));
-    to[3] = (char)(0x80 | (c & 0x3f));
-    return 4;
-}
-
-/* The four hex digits at `s`, or -1. */
-static int32_t hex4(const char *s)
-{
-    int32_t value = 0;
-    for (int i = 0; i < 4; i++) {
-        char c = s[i];
-        int32_t digit;
-        if (c >= '0' && c <= '9')
-            digit = c - '0';
-        else if (c >= 'a' && c <= 'f')
-            digit = c - 'a' + 10;
-        else if (c >= 'A' && c <= 'F')
-            digit = c - 'A' + 10;
-        else
-            return -1;
-        value = value << 4 | digit;
-    }
-    return value;
-}
-
-/* \uXXXX at p->at, two of them for a character above U+FFFF; moves past it. */
-static bool unescape_unicode(struct parser *p, char **to)
-{
-    int32_t c = hex4(p->at + 2);
-    if (c < 0)
-        return refuse(p, "a bad \\u escape");
-    if (c == 0)
-        return refuse(p, "\\u0000");
-    size_t used = 6;
-    if (c >= 0xd800 && c <= 0xdfff) {
-        int32_t second = -1;
-        if (c <= 0xdbff && p->at[6] == '\\' && p->at[7] == 'u')
-            second = hex4(p->at + 8);
-        if (second < 0xdc00 || second > 0xdfff)
-            return refuse(p, "half of a surrogate pair");
-        c = 0x10000 + ((c - 0xd800) << 10) + (second - 0xdc00);
-        used = 12;
-    }
-    p->at += used;
-    *to += utf8_put(*to, (uint32_t)c);
-    return true;
-}
-
-static bool unescape(struct parser *p, char **to)
-{
-    static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";
-    char c = p->at[1];
-    if (c == 'u')
-        return unescape_unicode(p, to);
-    const char *found = c == '\0' ? NULL : strchr(from, c);
-    if (found == NULL)
-        return refuse(p, "a bad escape");
-    *(*to)++ = into[found - from];
-    p->at += 2;
-    return true;
-}
-
-/* Neither the end of a string nor anything that needs a closer look. */
-static bool is_plain(unsigned char c)
-{
-    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
-}
-
-/* A string at p->at, unescaped in place: what is written never overtakes what is read. */
 static bool read_string(struct parser *p, const char **text, uint32_t *len)
 {
-    char *begin = ++p->at;
-    while (is_plain((unsigned char)*p->at))
-        p->at++;
-    char *to = p->at;
-    while (*p->at != '"') {
-        unsigned char c = (unsigned char)*p->at;
-        if (c == '\\') {
-            if (!unescape(p, &to))
-                return false;
-        } else if (c < 0x20) {
-            return refuse(p, c == '\0' ? "an unfinished string" : "a control character");
-        } else {
-            size_t n = c < 0x80 ? 1 : utf8_length((const unsigned char *)p->at);
-            if (n == 0)
-                return refuse(p, "bytes that are not UTF-8");
-            memmove(to, p->at, n);
-            to += n;
-            p->at += n;
-        }
-    }
-    p->at++;
-    *to = '\0'; /* over the closing quote, or before it */
-    *text = begin;
-    *len = (uint32_t)(to - begin);
-    return true;
+    p->fault = json_string_read(&p->at, text, len);
+    return p->fault == NULL;
 }
-
-/* ---- other scalars ---- */
 
 static bool is_digit(char c)
 {
