@@ -12,7 +12,7 @@
 #define STICPS_VERSION "unknown"
 #endif
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_DONE = 0, EXIT_USAGE = 1, EXIT_FAILED = 2 };
 
 static const char usage[] =
     "Usage: sticps-cpsd [-t] [-c FILE]\n"
@@ -23,7 +23,7 @@ static const char usage[] =
     "  -h, --help         this text\n"
     "  -V, --version      the version\n"
     "\n"
-    "Exit status: 0 done, 1 failed while starting or running, 2 wrong usage or configuration.\n";
+    "Exit status: 0 done, 1 wrong usage or configuration, 2 failed while starting or running.\n";
 
 static int complain(const struct sticps_error *err, int status)
 {

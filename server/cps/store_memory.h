@@ -1,6 +1,5 @@
-/* The store of a single node, in memory: hash tables of fixed size under one mutex whose critical
- * sections take about a microsecond. Numbers and tokens come from outside, so both tables hash with
- * a secret of the process and nobody can aim for one bucket. */
+/* The store of a single node, in memory: a store_table and the waiters, under one mutex whose
+ * critical sections take about a microsecond. */
 #ifndef SERVER_CPS_STORE_MEMORY_H
 #define SERVER_CPS_STORE_MEMORY_H
 

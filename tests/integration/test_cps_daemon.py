@@ -42,7 +42,7 @@ def test_help_and_version(bin_dir):
 @pytest.mark.parametrize("args", [["--nothing"], ["extra"], ["-c"], ["-c", "/nonexistent/cpsd.yaml"], ["-t", "-c", "/"]])
 def test_wrong_usage(bin_dir, args):
     done = run([bin_dir / "sticps-cpsd", *args])
-    assert done.returncode == 2 and done.stderr
+    assert done.returncode == 1 and done.stderr
 
 
 def test_check(cps):
@@ -101,33 +101,33 @@ def test_the_example_is_well_formed(bin_dir, pki, tmp_path):
 def test_configuration_that_cannot_be(cps, change, named):
     node = cps(start=False, **change)
     done = node.check()
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert named in done.stderr, done.stderr
-    assert run([node.program, "-c", node.config_path]).returncode == 2  # nor does it start
+    assert run([node.program, "-c", node.config_path]).returncode == 1  # nor does it start
 
 
 def test_key_and_certificate_that_do_not_fit(cps, pki):
     done = cps(start=False, tls={"key": str(pki.key("repo-tls"))}).check()
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 1, done.stderr
 
 
 def test_a_bundle_without_a_certificate(cps, tmp_path):
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing\n")
-    assert cps(start=False, anchors={"bundle": str(empty)}).check().returncode == 2
+    assert cps(start=False, anchors={"bundle": str(empty)}).check().returncode == 1
 
 
 @pytest.mark.parametrize("content", ["", "\n \n", "two words\n", "two\nlines\n"])
 def test_a_token_file_without_a_token(cps, tmp_path, content):
     token = tmp_path / "token"
     token.write_text(content)
-    assert cps(start=False, private={"token_file": str(token)}).check().returncode == 2
+    assert cps(start=False, private={"token_file": str(token)}).check().returncode == 1
 
 
 def test_duplicate_keys(cps):
     node = cps(start=False)
     node.config_path.write_text(node.config_path.read_text().rstrip()[:-1] + ', "lab": false}\n')
-    assert node.check().returncode == 2
+    assert node.check().returncode == 1
 
 
 def test_paths_start_at_the_configuration_file(cps, pki):
@@ -144,7 +144,7 @@ def test_an_address_in_use(cps):
     node, other = cps(), cps(start=False)
     other.reconfigure(listen=node.config["listen"])
     done = run([other.program, "-c", other.config_path])
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert str(node.port) in done.stderr
 
 
