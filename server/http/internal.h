@@ -37,9 +37,9 @@ struct server {
     int signal_fd;       /* -1 until server_stop_on_signals */
     _Atomic int state;   /* enum server_state */
 
-    pthread_mutex_t lock; /* guards the three below */
+    pthread_mutex_t lock; /* guards what is below */
     pthread_cond_t changed;
-    size_t started, ended;
+    size_t opened, started, ended;
     bool start_failed;
     struct sticps_error start_error;
 };

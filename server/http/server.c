@@ -186,23 +186,34 @@ static void wait_for(struct server *server, const size_t *count, size_t wanted)
     pthread_mutex_unlock(&server->lock);
 }
 
+/* A thread could not be made: those that exist must not wait for it. */
+static void give_up_start(struct server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server->start_failed = true;
+    pthread_cond_broadcast(&server->changed);
+    pthread_mutex_unlock(&server->lock);
+}
+
 static enum sticps_err start_threads(struct server *server, size_t *made, struct sticps_error *err)
 {
     for (; *made < server->threads_len; ++*made) {
         struct server_thread *thread = &server->threads[*made];
         int why = pthread_create(&thread->id, NULL, thread_main, thread);
-        if (why != 0)
+        if (why != 0) {
+            give_up_start(server);
+            wait_for(server, &server->started, *made);
             return fail(err, STICPS_ERR_NO_MEMORY, NULL, "cannot start thread %zu: %s", *made,
                         strerror(why));
+        }
         thread->running = true;
     }
     wait_for(server, &server->started, *made);
-    if (server->start_failed) {
-        if (err != NULL)
-            *err = server->start_error;
-        return server->start_error.code;
-    }
-    return STICPS_OK;
+    if (!server->start_failed)
+        return STICPS_OK;
+    if (err != NULL)
+        *err = server->start_error;
+    return server->start_error.code;
 }
 
 static void log_listening(const struct listener *listener)

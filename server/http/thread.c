@@ -181,6 +181,17 @@ static enum sticps_err start_accepting(struct server_thread *thread, struct stic
     return STICPS_OK;
 }
 
+/* No thread starts what may post to another before all loops are there to be posted to. */
+static void wait_for_all_loops(struct server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server->opened++;
+    pthread_cond_broadcast(&server->changed);
+    while (server->opened < server->threads_len && !server->start_failed)
+        pthread_cond_wait(&server->changed, &server->lock);
+    pthread_mutex_unlock(&server->lock);
+}
+
 /* Tells server_run that this thread serves, or why it does not. */
 static void report_start(struct server *server, enum sticps_err code,
                          const struct sticps_error *err)
@@ -250,6 +261,7 @@ void *thread_main(void *arg)
     bool stop_state = false;
 
     open_loop(thread);
+    wait_for_all_loops(server);
     if (options->thread_start != NULL) {
         code = options->thread_start(thread, options->arg, &thread->state, &err);
         stop_state = code == STICPS_OK;
