@@ -1,8 +1,10 @@
 """Requests that are wrong, and the problem documents that say so: PROTOCOL section 3, RFC 9457."""
 
 import json
+import re
 
 import pytest
+from lib.pki import ROOT
 
 ENTRY = "/api/v1/account/alpha/cps/1234"
 URL = "https://cps.example.com/a"
@@ -260,3 +262,18 @@ def test_sql_in_any_place_is_only_text(reg):
 def test_none_of_it_was_an_internal_error(reg):
     assert '"status":500' not in reg.log_text()
     assert '"level":"error"' not in reg.log_text()
+
+
+def test_the_openapi_document_names_every_route(reg):
+    """Each path of docs/openapi.yaml answers 405 with exactly the methods that the document gives it."""
+    paths = {}
+    for line in (ROOT / "docs/openapi.yaml").read_text().partition("\ncomponents:")[0].splitlines():
+        if found := re.fullmatch(r"  (/\S+):", line):
+            paths[found[1]] = methods = set()
+        elif found := re.fullmatch(r"    (get|put|post|delete):", line):
+            methods.add(found[1].upper())
+    assert len(paths) > 15
+    for path, methods in paths.items():
+        reply = reg.alpha.request("PATCH", re.sub(r"\{\w+\}", "1234", path))
+        allow = {m.strip() for m in reply.headers["Allow"].split(",")}
+        assert allow - {"HEAD"} == methods, path
