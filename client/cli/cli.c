@@ -1,5 +1,7 @@
 #include "client/cli/cli.h"
 
+#include "common/url.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -304,4 +306,11 @@ enum sticps_err cli_read(const char *path, size_t max, char **out, size_t *len,
     *out = data;
     *len = got - start;
     return STICPS_OK;
+}
+
+void cli_warn_of_lab_x5u(const char *x5u, bool lab)
+{
+    struct sticps_error err = {0};
+    if (!lab && x5u_check(x5u, strlen(x5u), false, &err) != STICPS_OK)
+        fprintf(stderr, "sticps: warning: receivers outside a lab refuse this x5u: %s\n", err.text);
 }

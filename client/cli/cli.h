@@ -84,6 +84,9 @@ json_t *cli_error_json(const struct sticps_error *err);
 enum sticps_err cli_read(const char *path, size_t max, char **out, size_t *len,
                          struct sticps_error *err) STICPS_MUST_CHECK;
 
+/* The commands that go to no network take any x5u; this warns of one that only a lab accepts. */
+void cli_warn_of_lab_x5u(const char *x5u, bool lab);
+
 /* ---- the commands ---- */
 
 extern const struct cli_command cli_list_fetch, cli_list_show, cli_list_reset;

@@ -51,8 +51,9 @@ static int print(const struct jws *jws, enum sticps_err code, const struct sticp
 static int run(int argc, char **argv)
 {
     struct passport_rules rules = PASSPORT_RULES_DEFAULT;
+    bool lab = false;
     const struct cli_option options[] = {
-        {"lab", 0, CLI_FLAG, &rules.lab, NULL, "allow any host and port in the x5u", false, 0, 0},
+        {"lab", 0, CLI_FLAG, &lab, NULL, "no warning of an x5u for a lab", false, 0, 0},
         {NULL, 0, CLI_FLAG, NULL, NULL, NULL, false, 0, 0},
     };
     struct cli_texts rest;
@@ -60,6 +61,7 @@ static int run(int argc, char **argv)
     if (!cli_parse(&cli_passport_inspect, options, argc, argv, &rest, 0, 1, &status))
         return status;
 
+    rules.lab = true;
     struct sticps_error err = {0};
     struct jws jws = {0};
     struct passport *passport = NULL;
@@ -71,6 +73,8 @@ static int run(int argc, char **argv)
         code = jws_split(token, len, STICPS_ERR_MALFORMED, &jws, &err);
     if (code == STICPS_OK) {
         code = passport_parse(token, len, &rules, -1, &passport, &err);
+        if (code == STICPS_OK)
+            cli_warn_of_lab_x5u(passport->x5u, lab);
         status = print(&jws, code, &err);
     } else {
         status = cli_fail(&err);

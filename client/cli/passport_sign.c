@@ -63,7 +63,9 @@ static enum sticps_err sign(const struct request *request, char **token, struct 
             .origid = request->origid != NULL ? request->origid : uuid,
             .x5u = request->x5u,
         };
-        code = passport_sign(&claims, request->lab, key, token, &len, err);
+        code = passport_sign(&claims, true, key, token, &len, err);
+        if (code == STICPS_OK)
+            cli_warn_of_lab_x5u(request->x5u, request->lab);
     }
     EVP_PKEY_free(key);
     return code;
@@ -80,7 +82,7 @@ static int run(int argc, char **argv)
         {"attest", 0, CLI_TEXT, &r.attest, "A|B|C", "attestation", true, 0, 0},
         {"origid", 0, CLI_TEXT, &r.origid, "UUID", "(random)", false, 0, 0},
         {"iat", 0, CLI_INTEGER, &r.iat, "T", "Unix seconds (now)", false, 0, 253402300799},
-        {"lab", 0, CLI_FLAG, &r.lab, NULL, "allow any host and port in the x5u", false, 0, 0},
+        {"lab", 0, CLI_FLAG, &r.lab, NULL, "no warning of an x5u for a lab", false, 0, 0},
         {NULL, 0, CLI_FLAG, NULL, NULL, NULL, false, 0, 0},
     };
     struct cli_texts rest;
