@@ -29,7 +29,7 @@ struct server {
     struct limits *limits;
     h2o_globalconf_t conf;
     size_t threads_len;
-    struct server_thread *threads; /* made by server_run */
+    struct server_thread *threads; /* from the start; their loops are made by server_run */
     struct listener *listeners;    /* linked list, in the order of server_listen */
     size_t listeners_len;
     size_t largest_body; /* of all routes */

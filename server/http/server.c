@@ -75,6 +75,11 @@ enum sticps_err server_new(const struct server_options *options, struct server *
         free(server);
         return code;
     }
+    server->threads = calloc(server->threads_len, sizeof(*server->threads));
+    if (server->threads == NULL)
+        abort();
+    for (size_t i = 0; i < server->threads_len; i++)
+        thread_init(&server->threads[i], server, i);
     pthread_mutex_init(&server->lock, NULL);
     pthread_cond_init(&server->changed, NULL);
     raise_descriptor_limit(server->options.max_connections);
@@ -260,12 +265,6 @@ enum sticps_err server_run(struct server *server, struct sticps_error *err)
         return fail(err, STICPS_ERR_USAGE, NULL, "there is no address to listen on");
     if (!atomic_compare_exchange_strong(&server->state, &expected, SERVER_RUNNING))
         return fail(err, STICPS_ERR_USAGE, NULL, "the server has run already");
-    server->threads = calloc(server->threads_len, sizeof(*server->threads));
-    if (server->threads == NULL)
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    for (size_t i = 0; i < server->threads_len; i++)
-        thread_init(&server->threads[i], server, i);
-
     size_t made = 0;
     enum sticps_err code = start_threads(server, &made, err);
     if (code == STICPS_OK) {
@@ -313,9 +312,8 @@ void server_free(struct server *server)
         server->listeners = next;
     }
     limits_free(server->limits);
-    if (server->threads != NULL)
-        for (size_t i = 0; i < server->threads_len; i++)
-            pthread_mutex_destroy(&server->threads[i].post_lock);
+    for (size_t i = 0; i < server->threads_len; i++)
+        pthread_mutex_destroy(&server->threads[i].post_lock);
     free(server->threads);
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);
@@ -340,8 +338,6 @@ struct server_thread *server_thread_at(struct server *server, size_t index)
 void server_counters_read(const struct server *server, struct server_counters *out)
 {
     *out = (struct server_counters){0};
-    if (server->threads == NULL)
-        return;
     for (size_t i = 0; i < server->threads_len; i++) {
         struct server_thread *thread = &server->threads[i];
         out->connections_open += atomic_load_explicit(&thread->open, memory_order_relaxed);

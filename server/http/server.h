@@ -121,7 +121,8 @@ void server_counters_read(const struct server *server, struct server_counters *o
 /* ---- threads ---- */
 
 size_t server_threads(const struct server *server);
-/* Valid from the first thread_start to server_free. */
+/* Valid until server_free; posts are taken from before the first thread_start to the thread's end.
+ */
 struct server_thread *server_thread_at(struct server *server, size_t index);
 size_t server_thread_index(const struct server_thread *thread);
 struct server *server_thread_server(const struct server_thread *thread);
