@@ -17,9 +17,10 @@ struct st_h2o_evloop_t;
 struct db_pool;
 
 struct db_pool_options {
-    const char *conninfo;          /* libpq's; copied; its password is never logged */
-    unsigned connections;          /* 0: 4 */
-    size_t queue_max;              /* waiting queries; 0: 1,024 */
+    const char *conninfo; /* libpq's; copied; its password is never logged. A host name is looked
+                             up while the loop waits: give addresses, or a local resolver */
+    unsigned connections; /* 0: 4 */
+    size_t queue_max;     /* waiting queries; 0: 1,024 */
     unsigned statement_timeout_ms; /* set on the server; 0: 4,000 */
     unsigned connect_timeout_ms;   /* for one attempt; 0: 3,000 */
     const char *application_name;  /* "sticps-registryd"; may be NULL */
@@ -46,6 +47,10 @@ typedef void db_callback(const struct db_result *result, void *arg);
  * and on the server together, 0: statement_timeout_ms + 500. The callback runs exactly once on the
  * loop's thread: later, or before db_query returns when the queue is full or nothing can be
  * reached. It may start queries, and must not free the pool.
+ *
+ * While no connection is open, queries wait for one second of the outage and are refused at once
+ * after it. A query that was never sent goes over another connection when its own is lost; one that
+ * was sent never does.
  *
  * A statement that does not answer in time is cancelled by the server's statement_timeout; if the
  * server stays silent the connection is dropped at the deadline. */
