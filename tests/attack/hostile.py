@@ -29,12 +29,14 @@ def reply(body=b"", status="200 OK", **headers):
 class Hostile:
     """routes: path → bytes to send, or a function (connection, request) that sends them itself.
 
-    `requests` holds (path, {header: value}) of each request, header names in lower case.
+    `requests` holds (path, {header: value}) of each request, header names in lower case; `posted` holds
+    (path, body) of each POST.
     """
 
     def __init__(self, certificate, key, host="127.0.0.1", configure=None):
         self.routes = {}
         self.requests = []
+        self.posted = []
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(str(certificate), str(key))
         if configure:
@@ -68,10 +70,15 @@ class Hostile:
                     if not got:
                         return
                     head += got
-                lines = head.split(b"\r\n\r\n")[0].decode().split("\r\n")
-                path = lines[0].split(" ")[1]
-                headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+                head, body = head.split(b"\r\n\r\n", 1)
+                lines = head.decode().split("\r\n")
+                method, path = lines[0].split(" ")[:2]
+                headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines[1:])}
                 self.requests.append((path, headers))
+                while len(body) < int(headers.get("content-length", 0)):
+                    body += connection.recv(65536)
+                if method == "POST":
+                    self.posted.append((path, body))
                 answer = self.routes.get(path, reply(b"no such file", "404 Not Found"))
                 if callable(answer):
                     answer(connection, (path, headers))
