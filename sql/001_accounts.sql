@@ -7,6 +7,9 @@
 
 -- What every request function returns. `outcome` is a stable name that the handlers map to an HTTP status
 -- (server/registry/api.c); `body` is the whole success body; `version` is the entry's, for the ETag.
+--
+-- What runs in every request is written in plpgsql also where plain SQL would do: plpgsql keeps its plans
+-- for the life of a connection, a SQL function is planned again in every transaction.
 CREATE TYPE reply AS (outcome text, detail text, body json, version bigint);
 
 CREATE TABLE account (

@@ -15,10 +15,11 @@ CREATE INDEX audit_sp ON audit (sp, id);
 
 CREATE FUNCTION audit_write(p_user text, p_address inet, p_action text, p_sp text, p_spc text,
                             p_detail json)
-RETURNS void LANGUAGE sql AS $$
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO audit (user_id, address, action, sp, spc, detail)
-    VALUES (p_user, p_address, p_action, p_sp, p_spc, p_detail)
-$$;
+    VALUES (p_user, p_address, p_action, p_sp, p_spc, p_detail);
+END $$;
 
 -- Rows are evidence: they are added, never changed and never removed.
 CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -29,13 +29,17 @@ CREATE TYPE caller AS (user_id text, role text, sp text, suspended boolean);
 
 -- Who holds this session now: role and account are read at every request, never taken from the token.
 -- All NULL when the session is over.
-CREATE FUNCTION caller_of(p_sid uuid) RETURNS caller LANGUAGE sql STABLE AS $$
-    SELECT u.user_id, u.role, u.sp, coalesce(a.state = 'suspended', false)
+CREATE FUNCTION caller_of(p_sid uuid) RETURNS caller LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    c caller;
+BEGIN
+    SELECT u.user_id, u.role, u.sp, coalesce(a.state = 'suspended', false) INTO c
       FROM session s
       JOIN account_user u ON u.user_id = s.user_id
       LEFT JOIN account a ON a.sp = u.sp
-     WHERE s.sid = p_sid AND s.expires_at > now()
-$$;
+     WHERE s.sid = p_sid AND s.expires_at > now();
+    RETURN c;
+END $$;
 
 -- NULL outcome: go ahead. `p_need` is 'read' or 'write' of account p_sp, or 'pa-read' or 'pa-write' for what
 -- is the STI-PA's alone. This is the whole table of who may do what.

@@ -26,13 +26,14 @@ CREATE FUNCTION entry_json(e cps_entry) RETURNS json LANGUAGE sql STABLE AS $$
                              'publishedSequence', e.published_sequence)
 $$;
 
-CREATE FUNCTION entry_reply(p_outcome text, e cps_entry) RETURNS reply LANGUAGE sql STABLE AS $$
-    SELECT p_outcome, NULL::text,
-           json_build_object('status', 'success', 'spc', e.spc, 'url', e.url, 'version', e.version,
-                             'updatedAt', rfc3339(e.updated_at), 'updatedBy', e.updated_by,
-                             'publishedSequence', e.published_sequence),
-           e.version
-$$;
+CREATE FUNCTION entry_reply(p_outcome text, e cps_entry) RETURNS reply LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (p_outcome, NULL,
+            json_build_object('status', 'success', 'spc', e.spc, 'url', e.url, 'version', e.version,
+                              'updatedAt', rfc3339(e.updated_at), 'updatedBy', e.updated_by,
+                              'publishedSequence', e.published_sequence),
+            e.version)::reply;
+END $$;
 
 -- RFC 9110 s13.1.1. p_if_match is NULL without the header, else the versions that its strong entity tags
 -- name, and '*' for the star; what can never match is left out by the handler.
