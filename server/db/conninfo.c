@@ -45,15 +45,18 @@ void conninfo_session_sql(char *out, size_t size, unsigned statement_timeout_ms)
              statement_timeout_ms);
 }
 
-static void ignore_notice(void *arg, const PGresult *result)
+static void on_notice(void *arg, const PGresult *result)
 {
-    (void)arg;
-    (void)result;
+    bool *ended = arg;
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (ended != NULL && severity != NULL &&
+        (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
+        *ended = true;
 }
 
-void conninfo_quiet(PGconn *conn)
+void conninfo_quiet(PGconn *conn, bool *ended)
 {
-    PQsetNoticeReceiver(conn, ignore_notice, NULL);
+    PQsetNoticeReceiver(conn, on_notice, ended);
 }
 
 void conninfo_error(const PGconn *conn, char *out, size_t size)

@@ -5,6 +5,7 @@
 #include "common/error.h"
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define CONNINFO_MAX 16
@@ -24,8 +25,9 @@ enum sticps_err conninfo_check(const char *conninfo, struct sticps_error *err) S
 /* What is set on every new connection, one text for PQsendQuery. */
 void conninfo_session_sql(char *out, size_t size, unsigned statement_timeout_ms);
 
-/* Notices are neither errors nor for stderr. */
-void conninfo_quiet(PGconn *conn);
+/* Keeps notices off stderr. A quiet session's end is announced as a notice of severity FATAL:
+ * `*ended`, when not NULL, is set by it. */
+void conninfo_quiet(PGconn *conn, bool *ended);
 
 /* The connection's last error on one line, without its line break; cut to fit. */
 void conninfo_error(const PGconn *conn, char *out, size_t size);

@@ -100,14 +100,22 @@ bool link_flush(struct db_link *link)
     return true;
 }
 
+/* Takes in what has arrived. False when the connection has ended. */
+static bool take_in(struct db_link *link)
+{
+    if (PQconsumeInput(link->conn) == 0)
+        return false;
+    (void)PQisBusy(link->conn); /* parses, and so sees a farewell */
+    return !link->ended;
+}
+
 bool link_alive(struct db_link *link)
 {
     char byte;
     ssize_t got = recv(PQsocket(link->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
-    /* A farewell and the end behind it take two reads. */
-    return PQconsumeInput(link->conn) == 1 && PQconsumeInput(link->conn) == 1;
+    return take_in(link);
 }
 
 /* The session's first SQL has been answered? Then the owner may use it. */
@@ -134,11 +142,7 @@ static void on_readable(h2o_socket_t *socket, const char *err)
 {
     struct db_link *link = socket->data;
     (void)err;
-    if (PQconsumeInput(link->conn) == 0) {
-        drop_with_error(link);
-        return;
-    }
-    if (PQflush(link->conn) < 0) {
+    if (!take_in(link) || PQflush(link->conn) < 0) {
         drop_with_error(link);
         return;
     }
@@ -150,7 +154,8 @@ static void on_readable(h2o_socket_t *socket, const char *err)
 
 static void start_session(struct db_link *link)
 {
-    conninfo_quiet(link->conn);
+    link->ended = false;
+    conninfo_quiet(link->conn, &link->ended);
     if (!wrap(link) || PQsetnonblocking(link->conn, 1) != 0 ||
         PQsendQuery(link->conn, link->session_sql) == 0) {
         drop_with_error(link);

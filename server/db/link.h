@@ -37,6 +37,7 @@ struct db_link {
     uint64_t deadline_ms; /* of the attempt under way */
     uint64_t next_ms;     /* of the next attempt, when down */
     unsigned pause_ms;
+    bool ended; /* the server has said goodbye */
 };
 
 /* `link` is embedded in its owner, who has filled the first five members in. Begins at once. */

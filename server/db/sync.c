@@ -81,7 +81,7 @@ enum sticps_err db_sync_connect(const char *conninfo, const char *application_na
                     why[0] != '\0' ? why : "no answer in time");
         goto cleanup;
     }
-    conninfo_quiet(db->conn);
+    conninfo_quiet(db->conn, NULL);
     char session[512];
     /* No statement_timeout: a migration may take long, and each call has its own limit. */
     conninfo_session_sql(session, sizeof(session), 0);
