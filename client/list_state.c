@@ -32,18 +32,20 @@ const char *list_state_seen(const struct list_state *state, int64_t sequence)
     return NULL;
 }
 
-/* A copy of `seen` with one more, without the oldest when it is full. NULL when out of memory. */
+/* A copy of `seen` with this one, without the oldest when it would be too long. NULL when out of
+ * memory. */
 static struct list_seen *seen_with(const struct list_state *state, int64_t sequence,
                                    const char *sha256, size_t *len)
 {
-    size_t skip = state->seen_len >= LIST_STATE_MAX_SEEN ? 1 : 0;
+    bool known = list_state_seen(state, sequence) != NULL;
+    size_t skip = !known && state->seen_len >= LIST_STATE_MAX_SEEN ? 1 : 0;
     size_t keep = state->seen_len - skip;
     struct list_seen *seen = calloc(keep + 1, sizeof(*seen));
     if (seen == NULL)
         return NULL;
     if (keep > 0)
         memcpy(seen, state->seen + skip, keep * sizeof(*seen));
-    if (list_state_seen(state, sequence) == NULL) {
+    if (!known) {
         seen[keep].sequence = sequence;
         snprintf(seen[keep].sha256, sizeof(seen[keep].sha256), "%s", sha256);
         keep++;
