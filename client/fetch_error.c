@@ -19,6 +19,10 @@ static enum sticps_err own_error(struct sticps_error *err, const char *url,
         return fail(err, STICPS_ERR_NO_MEMORY, url, "out of memory");
     if (trouble->headers_too_large)
         return fail(err, STICPS_ERR_FETCH, url, "the server sends more than 64 KiB of headers");
+    if (trouble->codings)
+        return fail(err, STICPS_ERR_FETCH, url,
+                    "the server compresses its answer twice or in the transfer itself, which "
+                    "nobody asked for");
     if (trouble->body_too_large)
         return fail(err, STICPS_ERR_FETCH, url,
                     "the server sends more than %zu bytes, the limit for this object",

@@ -12,9 +12,10 @@
 /* What was noticed on the way, and what the limits were. */
 struct fetch_trouble {
     bool address_closed; /* at least one address of the host was refused */
-    bool headers_open; /* the blank line after them has not come */
+    bool headers_open;   /* the blank line after them has not come */
     bool headers_too_large;
     bool body_too_large;
+    bool codings; /* compressed more than once, or in the transfer */
     bool no_memory;
     bool closed; /* the client is being freed */
     size_t body_max;

@@ -109,6 +109,35 @@ def test_gzip_that_is_none(pa):
     pa.refuse("FETCH", 3)
 
 
+@pytest.mark.parametrize("how", ["one header", "two headers", "transfer"])
+def test_one_coding_and_no_more(pa, how):
+    """Each layer multiplies what five kilobytes can cost by a thousand, and no limit on the output sees it."""
+    twice = gzip.compress(gzip.compress(pa.list(5).encode()))
+    head = {
+        "one header": b"Content-Encoding: gzip, gzip\r\n",
+        "two headers": b"Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n",
+        "transfer": b"Transfer-Encoding: gzip, gzip, chunked\r\n",
+    }[how]
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(twice), twice) if how == "transfer" else twice
+    answer = b"HTTP/1.1 200 OK\r\n" + head + b"Connection: close\r\n\r\n" + body
+    assert "compresses" in pa.refuse("FETCH", 3, serve=lambda c, _: c.sendall(answer))["detail"]
+
+
+def test_trailers_are_passed_over(pa):
+    """RFC 9110 s6.5: what follows a chunked body is no reason to refuse it, and no header of it either."""
+
+    def with_trailers(body):
+        assert chunked(body).endswith(b"0\r\n\r\n")
+        return chunked(body)[:-2] + b'X-Checksum: abc\r\nETag: "trailer"\r\nContent-Encoding: gzip, gzip\r\n\r\n'
+
+    pa.server.routes["/cert"] = with_trailers(pa.signer.pem)
+    pa.serve(lambda c, _: c.sendall(with_trailers(pa.list(5).encode())))
+    status, answer = pa.fetch()
+    assert status == 0, answer
+    pa.fetch()
+    assert all("if-none-match" not in headers for _, headers in pa.server.requests)
+
+
 @pytest.mark.parametrize("where", ["handshake", "headers", "body"])
 def test_a_drip_meets_the_deadline(pa, where):
     if where == "handshake":

@@ -187,8 +187,9 @@ def test_x5u_that_is_no_certificate(sti, content):
         reply(b"", "404 Not Found"), reply(b"", "500 Oops"), reply(b"", "302 Found", Location="/other"), b"",
         reply(b"A" * 65537), endless(b"A" * 8192, first=b"HTTP/1.1 200 OK\r\n\r\n"),
         endless(b"X: y\r\n", 0.0, b"HTTP/1.1 200 OK\r\n"), reply(b"A", "304 Not Modified"),
+        reply(b"0\r\n\r\n", Content_Length=None, Transfer_Encoding="gzip, gzip, gzip, chunked"),
     ],
-    ids=["404", "500", "redirect", "nothing", "64 KiB and one", "endless", "endless headers", "304"],
+    ids=["404", "500", "redirect", "nothing", "64 KiB and one", "endless", "endless headers", "304", "codings"],
 )  # fmt: skip
 def test_x5u_that_cannot_be_had(sti, answer):
     sti.server.routes["/cert"] = answer
