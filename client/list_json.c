@@ -39,6 +39,22 @@ static json_t *held_to_json(const struct list_state *state)
                      state->jws_len);
 }
 
+/* jansson 2.14's json_dumps leaves a key out, and says nothing, when memory ends amid an object;
+ * into memory that is there already it writes everything or fails. NULL when out of memory. */
+static char *dump(const json_t *root)
+{
+    size_t size = json_dumpb(root, NULL, 0, JSON_INDENT(1));
+    char *text = size > 0 ? malloc(size + 1) : NULL;
+    if (text == NULL)
+        return NULL;
+    if (json_dumpb(root, text, size, JSON_INDENT(1)) != size) {
+        free(text);
+        return NULL;
+    }
+    text[size] = '\0';
+    return text;
+}
+
 enum sticps_err list_json_write(const struct list_state *state, char **out, size_t *len,
                                 struct sticps_error *err)
 {
@@ -50,7 +66,7 @@ enum sticps_err list_json_write(const struct list_state *state, char **out, size
                          (json_int_t)state->floor, "held", held, "accepted", seen);
     else
         json_decref(seen);
-    char *text = root != NULL ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    char *text = root != NULL ? dump(root) : NULL;
     json_decref(root);
     if (text == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
@@ -177,9 +193,13 @@ static enum sticps_err read_held(const json_t *held, struct list_state *state,
 enum sticps_err list_json_read(const char *text, size_t len, struct list_state *out,
                                struct sticps_error *err)
 {
-    json_t *root = strict_json_parse(text, len, STICPS_ERR_STATE, err);
-    if (root == NULL)
-        return STICPS_ERR_STATE;
+    struct sticps_error why = {0};
+    json_t *root = strict_json_parse(text, len, STICPS_ERR_STATE, &why);
+    if (root == NULL) { /* damaged, or out of memory */
+        if (err != NULL)
+            *err = why;
+        return why.code;
+    }
     struct list_state state = {0};
     int64_t format = 0;
     enum sticps_err code = get_integer(root, "format", 1, &format, err);
