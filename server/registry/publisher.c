@@ -28,6 +28,7 @@
 #define FOLLOWER_LOOK_MS 1000
 #define HOUSEKEEPING_MS 60000
 #define COMPLAIN_AGAIN_MS 60000
+#define WARN_BEFORE_S (14 * 86400)    /* of the signer's certificate's end */
 #define ADVISORY_LOCK "7238911420251" /* any number that nobody else uses */
 
 /* What the thread knows of the last publication. */
@@ -266,6 +267,8 @@ static bool elect(struct publisher *p)
                  "year: give the new certificate a new signer.id",
                  signer->file_name);
     db_sync_clear(&result);
+    if (cert_chain_not_after(signer->chain) < clock_now(p->daemon->clock) + WARN_BEFORE_S)
+        log_warn("the signer's certificate ends within two weeks: renew it under a new signer.id");
     log_info("this node publishes the list");
     p->changed = false;
     note_change(p, 0);
@@ -308,6 +311,13 @@ static bool publish(struct publisher *p, const char *reason)
         .only_if_changed = strcmp(reason, "change") == 0,
     };
 
+    p->next_attempt = monotonic_ms() + RETRY_MS; /* unless it works */
+    if (cert_chain_not_after(order.signer->chain) <= order.now) {
+        set_publishing(p,
+                       "the signer's certificate has expired, and no client would take the list: "
+                       "renew it under a new signer.id");
+        return true;
+    }
     enum sticps_err rc = publication_make(p->db, &order, &stored, &err);
     if (rc == STICPS_ERR_FETCH) {
         disconnect(p, err.text);
@@ -315,9 +325,9 @@ static bool publish(struct publisher *p, const char *reason)
     }
     if (rc != STICPS_OK) {
         set_publishing(p, err.text);
-        p->next_attempt = monotonic_ms() + RETRY_MS;
         return true;
     }
+    p->next_attempt = 0;
     p->changed = false;
     set_publishing(p, "");
     if (stored == 0)

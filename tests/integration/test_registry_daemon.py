@@ -1,5 +1,6 @@
 """The program: configuration, `init`, start and end, and a database that comes and goes."""
 
+import datetime
 import http.client
 import json
 import os
@@ -11,6 +12,8 @@ import threading
 import time
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from lib.net import wait_until
 from lib.pki import ROOT
 from lib.process import run
@@ -229,23 +232,43 @@ def test_control_a_signer_with_all_must_haves(fresh, tmp_path):
     assert fresh.check().returncode == 0
 
 
-def test_an_expired_signer_is_refused(fresh, tmp_path, pki):
-    import datetime
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-
-    now = datetime.datetime.utcnow()
-    old, key = pki.certificate("list-signer"), pki.private_key("list-signer")
-    builder = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), 77,
-                                      now - datetime.timedelta(2), now - datetime.timedelta(1))
+def reissue(pki, path, begin, end):
+    """The list signer's certificate again, valid from `begin` to `end` (seconds from now)."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    old = pki.certificate("list-signer")
+    builder = x509.CertificateBuilder(
+        old.issuer, old.subject, old.public_key(), x509.random_serial_number(),
+        now + datetime.timedelta(seconds=begin), now + datetime.timedelta(seconds=end),
+    )
     for extension in old.extensions:
         builder = builder.add_extension(extension.value, extension.critical)
     signed = builder.sign(pki.private_key("sti-pa-root"), hashes.SHA256())
-    (tmp_path / "old.crt").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-    assert key
-    fresh.reconfigure(signer={"certificate": str(tmp_path / "old.crt")})
+    path.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    return {"certificate": str(path)}
+
+
+@pytest.mark.parametrize("begin,end", [(-200, -100), (100, 200)])
+def test_a_signer_that_is_not_valid_now_is_refused(fresh, tmp_path, pki, begin, end):
+    fresh.reconfigure(signer=reissue(pki, tmp_path / "signer.crt", begin, end))
     assert fresh.check().returncode == 1
+
+
+def test_nothing_is_published_with_an_expired_signer(registry, tmp_path, pki):
+    one = registry(start=False)
+    one.init()
+    one.reconfigure(signer=reissue(pki, tmp_path / "signer.crt", -100, 6))
+    one.start()
+    assert "ends within two weeks" in one.log_text()
+    before = one.list_token()
+    time.sleep(7)
+    one.pa.post("/api/v1/publications")
+    reply = wait_until(lambda: r if (r := one.anonymous.get("/ready")).status == 503 else None, 3)
+    assert any("expired" in reason for reason in reply.json["reasons"])
+    assert one.list_token() == before
+    one.stop()
+    one.reconfigure(signer={"id": 2, **reissue(pki, tmp_path / "new.crt", -100, 86400 * 30)})
+    one.start()
+    assert wait_until(lambda: one.list_token() != before, 3)
 
 
 # ---- command line ----
@@ -368,8 +391,6 @@ def test_sighup_reads_the_tls_files_again(registry, pki):
 
     def serial():
         pem = ssl.get_server_certificate(("127.0.0.1", one.port))
-        from cryptography import x509
-
         return x509.load_pem_x509_certificate(pem.encode()).serial_number
 
     before = serial()
