@@ -89,8 +89,10 @@ void account_spc_put(struct request *request)
     const char *sp = api_sp(&call);
     (void)api_spc(&call, &spc);
     const char *transfer = request_query(request, "transfer", &replied);
-    if (replied)
+    if (replied) {
+        api_end(&call);
         return;
+    }
     if (transfer == NULL)
         transfer = "false";
     if (strcmp(transfer, "true") != 0 && strcmp(transfer, "false") != 0)

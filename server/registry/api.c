@@ -175,7 +175,9 @@ void api_begin(struct api *call, struct request *request)
 void api_end(struct api *call)
 {
     json_decref(call->body);
+    json_decref(call->errors);
     call->body = NULL;
+    call->errors = NULL;
 }
 
 void api_fault(struct api *call, const char *pointer, const char *format, ...)
@@ -251,8 +253,10 @@ bool api_limit(struct api *call, char *out, size_t size)
 {
     int64_t limit;
 
-    if (!request_query_int(call->request, "limit", 1, 1000, 100, &limit))
+    if (!request_query_int(call->request, "limit", 1, 1000, 100, &limit)) {
+        api_end(call);
         return false;
+    }
     snprintf(out, size, "%d", (int)limit);
     return true;
 }
@@ -391,6 +395,7 @@ bool api_refused(struct api *call)
         abort();
     refusal->problem = call->problem;
     refusal->errors = call->errors;
+    call->errors = NULL;
     memcpy(refusal->detail, call->detail, sizeof(refusal->detail));
     api_end(call);
     if (identity == NULL) {

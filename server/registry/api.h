@@ -58,13 +58,13 @@ void api_no_body(struct api *call);
 void api_fault(struct api *call, const char *pointer, const char *format, ...) STICPS_PRINTF(3, 4);
 
 /* ?limit= (1 to 1,000, default 100): as text in `out`, which has room for 8. False after it has
- * replied. */
+ * replied and ended the call. */
 bool api_limit(struct api *call, char *out, size_t size);
 
 /* True when a fault was noted: the answer is on its way and the body is gone. A caller whose
  * session is over hears that, and not what is wrong with the request. */
 bool api_refused(struct api *call);
-/* The body is not needed any more. */
+/* Frees what the call holds; for ways out that neither refuse nor run. */
 void api_end(struct api *call);
 
 /* How the reply is to be dressed. First member of the data of every pending that api_on_result

@@ -21,8 +21,10 @@ void cps_list_get(struct request *request)
     if (!api_limit(&call, limit, sizeof(limit)))
         return;
     const char *typed = request_query(request, "after", &replied);
-    if (replied)
+    if (replied) {
+        api_end(&call);
         return;
+    }
     if (typed != NULL && spc_from_typed(typed, strlen(typed), &after, &err) != STICPS_OK)
         api_fault(&call, "/after", "must be what \"next\" of the page before gave");
     if (api_refused(&call))

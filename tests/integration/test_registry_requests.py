@@ -119,9 +119,43 @@ def test_wrong_members_are_422_and_all_named(reg, body, pointers):
     assert all(e["detail"] for e in reply.json["errors"])
 
 
+@pytest.mark.parametrize("body", ["5", "-1.5", "null", "true", '"x"', ' "{}" '])
+def test_json_that_is_no_object_is_422(reg, body):
+    reply = put(reg, body)
+    assert (reply.status, reply.code) == (422, "INVALID"), reply.body
+    assert [e["pointer"] for e in reply.json["errors"]] == [""]
+
+
+def test_path_and_query_faults_come_together(reg):
+    reply = reg.alpha.get("/api/v1/account/a%20b/cps?limit=0&after=!")
+    assert (reply.status, reply.code) == (422, "INVALID")
+    assert sorted(e["pointer"] for e in reply.json["errors"]) == ["/after", "/limit", "/sp"]
+    reply = reg.pa.put("/api/v1/account/a%20b/spc/12?transfer=true&transfer=true")
+    assert sorted(e["pointer"] for e in reply.json["errors"]) == ["/sp", "/spc", "/transfer"]
+
+
+@pytest.mark.parametrize(
+    "query,pointers",
+    [("limit=x&after=x", ["/after", "/limit"]), ("after=-1", ["/after"]), ("after=9223372036854775808", ["/after"]),
+     ("limit=1&limit=1", ["/limit"]), ("after=%zz", ["/after", "/limit"])],
+)
+def test_query_faults_of_numbered_pages(reg, query, pointers):
+    for path in ("/api/v1/audit", "/api/v1/publications"):
+        reply = reg.pa.get(f"{path}?{query}")
+        assert (reply.status, reply.code) == (422, "INVALID")
+        assert sorted(e["pointer"] for e in reply.json["errors"]) == pointers
+
+
 def test_path_and_body_faults_come_together(reg):
     reply = reg.alpha.put("/api/v1/account/a%20b/cps/12", {"url": "ftp://x"})
     assert sorted(e["pointer"] for e in reply.json["errors"]) == ["/sp", "/spc", "/url"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/account/a%20b/cps?limit=0", "/api/v1/account/a%20b/cps?after=%zz",
+                                  "/api/v1/account/a%20b/cps?limit=1&limit=2", "/api/v1/publications?after=x"])
+def test_bad_queries_beside_bad_paths(reg, path):
+    assert reg.pa.get(path).code == "INVALID"
+    assert reg.pa.put("/api/v1/account/a%20b/spc/12?transfer=%zz").code == "INVALID"
 
 
 def test_not_json_comes_before_a_bad_spc(reg):
