@@ -14,8 +14,11 @@
 #define MAX_WAIT_MS 600000u /* so that wait and answer fit one deadline */
 #define ANSWER_MS 5000      /* beyond what the CPS may wait */
 
+/* Reference-counted, so that a waiting caller keeps what the loop's thread was handed. */
 struct sticps_passports {
-    json_t *array; /* of strings */
+    atomic_uint refs;
+    size_t len;
+    char *items[];
 };
 
 struct retrieving {
@@ -26,61 +29,93 @@ struct retrieving {
 
 size_t sticps_passports_count(const struct sticps_passports *passports)
 {
-    return json_array_size(passports->array);
+    return passports->len;
 }
 
 const char *sticps_passports_get(const struct sticps_passports *passports, size_t index)
 {
-    return json_string_value(json_array_get(passports->array, index));
+    return index < passports->len ? passports->items[index] : NULL;
 }
 
 void sticps_passports_free(struct sticps_passports *passports)
 {
-    if (passports == NULL)
+    if (passports == NULL || atomic_fetch_sub(&passports->refs, 1) != 1)
         return;
-    json_decref(passports->array);
+    for (size_t i = 0; i < passports->len; i++)
+        free(passports->items[i]);
     free(passports);
+}
+
+/* From an array of strings; NULL when out of memory. */
+static struct sticps_passports *passports_new(const json_t *array)
+{
+    size_t count = json_array_size(array);
+    struct sticps_passports *passports = calloc(1, sizeof(*passports) + count * sizeof(char *));
+    if (passports == NULL)
+        return NULL;
+    atomic_init(&passports->refs, 1);
+    for (; passports->len < count; passports->len++) {
+        char *text = strdup(json_string_value(json_array_get(array, passports->len)));
+        if (text == NULL) {
+            sticps_passports_free(passports);
+            return NULL;
+        }
+        passports->items[passports->len] = text;
+    }
+    return passports;
 }
 
 /* ---- the answer ---- */
 
-/* {"passports":["…"]}; the caller owns *out. */
+/* Does a string have the characters of a compact token, and those only? Hosts print and log them.
+ */
+static bool looks_compact(const json_t *value)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+    const char *text = json_string_value(value);
+    return text != NULL && text[0] != '\0' && text[strspn(text, alphabet)] == '\0';
+}
+
+/* {"passports":["..."]}; the caller owns *out. */
 static enum sticps_err read_passports(const char *url, const struct fetch_answer *answer,
-                                      json_t **out, struct sticps_error *err)
+                                      struct sticps_passports **out, struct sticps_error *err)
 {
     json_t *root = strict_json_parse(answer->body, answer->body_len, STICPS_ERR_FETCH, err);
     if (root == NULL) {
         fail_context(err, "%s", url);
-        return STICPS_ERR_FETCH;
+        return err->code;
     }
-    json_t *array = json_object_get(root, "passports");
+    const json_t *array = json_object_get(root, "passports");
     bool right = json_is_array(array);
     for (size_t i = 0; right && i < json_array_size(array); i++)
-        right = json_is_string(json_array_get(array, i));
-    if (right)
-        *out = json_incref(array);
+        right = looks_compact(json_array_get(array, i));
+    struct sticps_passports *passports = right ? passports_new(array) : NULL;
     json_decref(root);
     if (!right)
         return fail(err, STICPS_ERR_FETCH, url, "the answer is not {\"passports\":[\"...\"]}");
+    if (passports == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, url, "out of memory");
+    *out = passports;
     return STICPS_OK;
 }
 
-static enum sticps_err judge(const char *url, const struct fetch_answer *answer, json_t **out,
-                             struct sticps_error *err)
+static enum sticps_err judge(const char *url, const struct fetch_answer *answer,
+                             struct sticps_passports **out, struct sticps_error *err)
 {
+    struct problem problem;
     if (answer->status == 200) {
         enum sticps_err code = read_passports(url, answer, out, err);
-        if (code != STICPS_OK || json_array_size(*out) > 0)
+        if (code != STICPS_OK || (*out)->len > 0)
             return code;
     }
-    struct problem problem;
-    problem_read(answer, &problem);
     if (answer->status == 404 || answer->status == 200)
         return fail(err, STICPS_ERR_NOT_FOUND, url, "the CPS holds no PASSporT for this call");
-    if (answer->status >= 400 && answer->status < 500)
-        return fail(err, STICPS_ERR_REJECTED, url, "the CPS refuses: status %d %s %s",
-                    answer->status, problem.code, problem.detail);
-    return fetch_bad_status(err, url, answer->status);
+    if (answer->status < 400 || answer->status >= 500)
+        return fetch_bad_status(err, url, answer->status);
+    problem_read(answer, &problem);
+    return fail(err, STICPS_ERR_REJECTED, url, "the CPS refuses: status %d %s %s", answer->status,
+                problem.code, problem.detail);
 }
 
 static void on_answer(void *ctx, enum sticps_err code, const struct sticps_error *fetch_err,
@@ -88,11 +123,11 @@ static void on_answer(void *ctx, enum sticps_err code, const struct sticps_error
 {
     struct retrieving *retrieving = ctx;
     struct sticps_error err = *fetch_err;
-    struct sticps_passports passports = {NULL};
+    struct sticps_passports *passports = NULL;
     if (code == STICPS_OK)
-        code = judge(retrieving->url, answer, &passports.array, &err);
-    retrieving->callback(retrieving->ctx, code, &err, code == STICPS_OK ? &passports : NULL);
-    json_decref(passports.array);
+        code = judge(retrieving->url, answer, &passports, &err);
+    retrieving->callback(retrieving->ctx, code, &err, code == STICPS_OK ? passports : NULL);
+    sticps_passports_free(passports);
     free(retrieving->url);
     free(retrieving);
 }
@@ -115,10 +150,12 @@ static enum sticps_err build_url(const struct sticps_client *client,
 {
     struct url parts;
     struct tn dest, orig;
+    struct sticps_error why = {.text = "a query ('?') is not allowed"};
     size_t len = strlen(request->url);
-    if (url_parse(request->url, len, &parts, err) != STICPS_OK || strchr(request->url, '?') != NULL)
-        return fail(err, STICPS_ERR_USAGE, request->url,
-                    "the address of the CPS is an absolute https URL without query");
+    if (url_parse(request->url, len, &parts, &why) != STICPS_OK ||
+        strchr(request->url, '?') != NULL)
+        return fail(err, STICPS_ERR_USAGE, "url", /* not the URL: it may have a password in it */
+                    "the address of the CPS is an absolute https URL without query: %s", why.text);
     if (request->wait_ms > MAX_WAIT_MS)
         return fail(err, STICPS_ERR_USAGE, "wait", "at most %u ms", MAX_WAIT_MS);
     enum sticps_err code = canonical(client, request->dest, "dest", &dest, err);
@@ -204,11 +241,8 @@ static void on_retrieve_wait(void *ctx, enum sticps_err code, const struct sticp
     wait->code = code;
     wait->err = *err;
     if (passports != NULL) {
-        wait->passports = calloc(1, sizeof(*wait->passports));
-        if (wait->passports != NULL)
-            wait->passports->array = json_incref(passports->array);
-        else
-            wait->code = fail(&wait->err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+        wait->passports = (struct sticps_passports *)passports; /* ours; const to the caller */
+        atomic_fetch_add(&wait->passports->refs, 1);
     }
     loop_signal_set(wait->loop, &wait->done);
 }
