@@ -415,8 +415,10 @@ static bool load_tls_roots(struct fetcher *fetcher)
         BIO *bio = BIO_new_mem_buf(list->items[i].data, (int)list->items[i].len);
         if (bio == NULL)
             return false;
+        bool pem = strstr(list->items[i].data, "-----BEGIN ") != NULL;
         X509 *root;
-        while ((root = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        while ((root = pem ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : d2i_X509_bio(bio, NULL)) !=
+               NULL) {
             if (sk_X509_push(fetcher->tls_roots, root) == 0) {
                 X509_free(root);
                 BIO_free(bio);

@@ -211,8 +211,10 @@ static enum sticps_err check_usage(const struct list_source *source, const char 
                                    struct sticps_error *err)
 {
     struct url parts;
-    if (url_parse(url, strlen(url), &parts, err) != STICPS_OK)
-        return fail(err, STICPS_ERR_USAGE, url, "the address of a list is an absolute https URL");
+    struct sticps_error why;
+    if (url_parse(url, strlen(url), &parts, &why) != STICPS_OK)
+        return fail(err, STICPS_ERR_USAGE, "url", /* not the URL: it may have a password in it */
+                    "the address of a list is an absolute https URL: %s", why.text);
     if (anchors_count(source->anchors) == 0)
         return fail(err, STICPS_ERR_USAGE, NULL,
                     "no anchor: a list is accepted from a signer below a given certificate only");

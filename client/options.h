@@ -18,7 +18,7 @@ struct text_list {
 
 struct sticps_options {
     struct text_list anchors;   /* PEM or DER, each known to parse */
-    struct text_list tls_cas;   /* PEM */
+    struct text_list tls_cas;   /* the same */
     struct text_list x5u_hosts; /* names */
     char *state_dir;            /* NULL: in memory */
     char *tls_cert, *tls_key;   /* paths, NULL for none */

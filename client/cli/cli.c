@@ -25,6 +25,12 @@ bool cli_json(void)
     return json_wanted;
 }
 
+void cli_look_for_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        json_wanted = json_wanted || strcmp(argv[i], "--json") == 0;
+}
+
 /* ---- results ---- */
 
 enum cli_exit cli_exit_code(enum sticps_err code)
@@ -62,9 +68,24 @@ json_t *cli_error_json(const struct sticps_error *err)
                      "where", err->where, "detail", err->text);
 }
 
+json_t *cli_text_json(const char *text)
+{
+    json_t *value = json_string(text);
+    if (value != NULL)
+        return value;
+    char *copy = strdup(text);
+    for (char *c = copy; c != NULL && *c != '\0'; c++)
+        if ((unsigned char)*c > 0x7e)
+            *c = '?';
+    value = copy != NULL ? json_string(copy) : NULL;
+    free(copy);
+    return value;
+}
+
 int cli_print_json(json_t *value)
 {
-    char *text = value != NULL ? json_dumps(value, JSON_COMPACT) : NULL;
+    /* ASCII: U+009B opens a terminal's escape sequence as well as ESC [ does */
+    char *text = value != NULL ? json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     json_decref(value);
     if (text == NULL) {
         fputs("sticps: NO_MEMORY: out of memory\n", stderr);
@@ -225,9 +246,7 @@ bool cli_parse(const struct cli_command *command, const struct cli_option *optio
     struct option longs[MAX_OPTIONS + 3];
     char letters[2 * MAX_OPTIONS + 3];
     describe(options, longs, letters);
-    /* known early, so that an error in the line itself is printed as asked */
-    for (int i = 1; i < argc; i++)
-        json_wanted = json_wanted || strcmp(argv[i], "--json") == 0;
+    cli_look_for_json(argc, argv);
 
     int got;
     opterr = 0;

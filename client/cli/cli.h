@@ -63,6 +63,10 @@ bool cli_parse(const struct cli_command *command, const struct cli_option *optio
 /* Was --json given? */
 bool cli_json(void);
 
+/* Looks for it before anything else is read, so that an error in the line itself is printed as
+ * asked. */
+void cli_look_for_json(int argc, char **argv);
+
 /* ---- results ---- */
 
 /* Prints an error and returns the exit code that stands for it. */
@@ -73,6 +77,10 @@ enum cli_exit cli_exit_code(enum sticps_err code);
 /* Prints one JSON value on a line of its own and frees it. `value` NULL is out of memory. Returns
  * CLI_OK or CLI_USAGE. */
 int cli_print_json(json_t *value);
+
+/* A text of the command line, which need not be UTF-8: then with '?' for what JSON cannot hold.
+ * NULL when out of memory. */
+json_t *cli_text_json(const char *text);
 
 /* {"status":"error","code":…,"where":…,"detail":…}; NULL when out of memory. */
 json_t *cli_error_json(const struct sticps_error *err);

@@ -36,6 +36,14 @@ static int print_list_json(const struct sticps_list *list, bool expired)
         sticps_list_kind(list) == STICPS_LIST_CPS ? "cpsMapping" : "trustList", entries));
 }
 
+/* A certificate of the trustList may have any text around it. */
+static void print_value(const char *value)
+{
+    for (; *value != '\0'; value++)
+        putchar((*value >= 0x20 && *value <= 0x7e) || *value == '\n' ? *value : '?');
+    putchar('\n');
+}
+
 static int print_list(const struct sticps_list *list)
 {
     bool expired = sticps_list_exp(list) <= (int64_t)time(NULL);
@@ -50,8 +58,10 @@ static int print_list(const struct sticps_list *list)
     printf("sha256    %s\n", sticps_list_sha256(list));
     printf("source    %s\n", sticps_list_source(list));
     printf("fetched   %s\n", fetched);
-    for (size_t i = 0; i < sticps_list_count(list); i++)
-        printf("%s %s\n", sticps_list_key(list, i), sticps_list_value(list, i));
+    for (size_t i = 0; i < sticps_list_count(list); i++) {
+        printf("%s ", sticps_list_key(list, i));
+        print_value(sticps_list_value(list, i));
+    }
     return CLI_OK;
 }
 

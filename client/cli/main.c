@@ -50,6 +50,9 @@ int main(int argc, char **argv)
         print_usage(stdout);
         return CLI_OK;
     }
+    cli_look_for_json(argc, argv);
+    if (cli_json())
+        return cli_usage("no such command; see sticps --help");
     print_usage(stderr);
     return CLI_USAGE;
 }

@@ -38,7 +38,8 @@ static int print_build(const struct sticps_npdb_build *build, const char *output
         {"overridden", STICPS_NPDB_OVERRIDDEN},
     };
     const size_t count = sizeof(figures) / sizeof(figures[0]);
-    json_t *root = json_pack("{s:s, s:s, s:s}", "status", "built", "code", "OK", "file", output);
+    json_t *root = json_pack("{s:s, s:s, s:o}", "status", "built", "code", "OK", "file",
+                             cli_text_json(output));
     for (size_t i = 0; i < count; i++) {
         uint64_t value = sticps_npdb_build_figure(build, figures[i].which);
         if (json_object_set_new(root, figures[i].name, json_integer((json_int_t)value)) != 0) {
@@ -133,7 +134,7 @@ static int run_lookup(int argc, char **argv)
 {
     const struct cli_option options[] = {{NULL, 0, CLI_FLAG, NULL, NULL, NULL, false, 0, 0}};
     struct cli_texts rest;
-    int status;
+    int status = CLI_OK;
     if (!cli_parse(&cli_npdb_lookup, options, argc, argv, &rest, 2, CLI_MAX_TEXTS, &status))
         return status;
     struct sticps_error err = {0};

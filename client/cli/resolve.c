@@ -14,8 +14,8 @@ static int print_json(const char *number, const struct sticps_answer *answer,
 {
     bool found = sticps_answer_reason(answer) == STICPS_OK;
     return cli_print_json(json_pack(
-        "{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:I, s:s, s:s, s:s}", "number", number, "tn",
-        text_or_null(sticps_answer_tn(answer)), "ported", sticps_answer_ported(answer), "lrn",
+        "{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:I, s:s, s:s, s:s}", "number", cli_text_json(number),
+        "tn", text_or_null(sticps_answer_tn(answer)), "ported", sticps_answer_ported(answer), "lrn",
         text_or_null(sticps_answer_lrn(answer)), "carrier",
         text_or_null(sticps_answer_carrier(answer)), "spc", text_or_null(sticps_answer_spc(answer)),
         "url", text_or_null(sticps_answer_url(answer)), "sequence",
@@ -24,12 +24,11 @@ static int print_json(const char *number, const struct sticps_answer *answer,
         sticps_err_name(sticps_answer_reason(answer)), "detail", found ? "" : err->text));
 }
 
-static void print_line(const char *number, const struct sticps_answer *answer,
-                       const struct sticps_error *err)
+static void print_line(const struct sticps_answer *answer, const struct sticps_error *err)
 {
     const char *tn = sticps_answer_tn(answer);
     bool found = sticps_answer_reason(answer) == STICPS_OK;
-    printf("%s", tn[0] != '\0' ? tn : number);
+    printf("%s", tn[0] != '\0' ? tn : err->where); /* the number as typed, made printable */
     if (sticps_answer_lrn(answer)[0] != '\0')
         printf(" lrn %s", sticps_answer_lrn(answer));
     else if (sticps_answer_ported(answer))
@@ -56,7 +55,7 @@ static int resolve_all(struct sticps_client *client, const struct cli_texts *num
         if (cli_json())
             printed = print_json(numbers->items[i], answer, &err);
         else
-            print_line(numbers->items[i], answer, &err);
+            print_line(answer, &err);
         if (printed != CLI_OK)
             status = printed;
         else if (code != STICPS_OK)
