@@ -100,6 +100,8 @@ DECLARE
     t refresh_token;
     c caller;
 BEGIN
+    -- The session first, as its end takes them: a refresh and a sign-out at once must not wait for each other.
+    PERFORM 1 FROM session WHERE sid = (SELECT sid FROM refresh_token WHERE hash = p_old) FOR UPDATE;
     SELECT * INTO t FROM refresh_token WHERE hash = p_old FOR UPDATE;
     IF NOT FOUND THEN
         RETURN reply_error('UNAUTHENTICATED', 'the refresh token is not valid; sign in again');

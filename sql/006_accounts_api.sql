@@ -169,11 +169,15 @@ BEGIN
     IF p_sp IS NULL AND p_role <> 'pa-admin' AND is_last_admin(p_user) THEN
         RETURN reply_error('LAST_ADMIN', 'the last administrator of the STI-PA cannot step down');
     END IF;
-    INSERT INTO account_user (user_id, role, sp, password) VALUES (p_user, p_role, p_sp, p_password)
-    ON CONFLICT (user_id) DO NOTHING;
-    created := FOUND;
-    IF NOT created THEN
+    LOOP
+        INSERT INTO account_user (user_id, role, sp, password) VALUES (p_user, p_role, p_sp, p_password)
+        ON CONFLICT (user_id) DO NOTHING;
+        created := FOUND;
+        EXIT WHEN created;
         SELECT * INTO old FROM account_user WHERE user_id = p_user FOR UPDATE;
+        EXIT WHEN FOUND; -- not when it was deleted in between
+    END LOOP;
+    IF NOT created THEN
         IF old.sp IS DISTINCT FROM p_sp THEN
             RETURN reply_error('USER_ID_TAKEN', 'the user id is in use elsewhere');
         END IF;
