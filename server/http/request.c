@@ -135,26 +135,49 @@ static bool next_pair(struct request *request, size_t *at, struct pair *out)
     return true;
 }
 
-const char *request_query(struct request *request, const char *name, bool *replied)
+const char *request_query_find(struct request *request, const char *name, const char **fault)
 {
     const char *found = NULL;
     struct pair pair;
+    *fault = NULL;
     for (size_t at = 0; next_pair(request, &at, &pair);) {
         if (pair.name == NULL || pair.value == NULL) {
-            reply_problem(request, &PROBLEM_INVALID, "the query is not percent-encoded text");
-            *replied = true;
+            *fault = "the query is not percent-encoded text";
             return NULL;
         }
         if (strcmp(pair.name, name) != 0)
             continue;
         if (found != NULL) {
-            reply_problem(request, &PROBLEM_INVALID, "the query has %s twice", name);
-            *replied = true;
+            *fault = request_printf(request, "the query has %s twice", name);
             return NULL;
         }
         found = pair.value;
     }
     return found;
+}
+
+const char *request_query(struct request *request, const char *name, bool *replied)
+{
+    const char *fault;
+    const char *found = request_query_find(request, name, &fault);
+    if (fault != NULL) {
+        reply_problem(request, &PROBLEM_INVALID, "%s", fault);
+        *replied = true;
+    }
+    return found;
+}
+
+bool query_int(const char *text, int64_t min, int64_t max, int64_t *out)
+{
+    char *end = NULL;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    bool digits =
+        isdigit((unsigned char)text[0]) || (text[0] == '-' && isdigit((unsigned char)text[1]));
+    if (!digits || *end != '\0' || errno != 0 || value < min || value > max)
+        return false;
+    *out = value;
+    return true;
 }
 
 bool request_query_int(struct request *request, const char *name, int64_t min, int64_t max,
@@ -168,18 +191,11 @@ bool request_query_int(struct request *request, const char *name, int64_t min, i
         *out = fallback;
         return true;
     }
-    char *end = NULL;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    bool digits =
-        isdigit((unsigned char)text[0]) || (text[0] == '-' && isdigit((unsigned char)text[1]));
-    if (!digits || *end != '\0' || errno != 0 || value < min || value > max) {
-        reply_problem(request, &PROBLEM_INVALID,
-                      "%s must be a whole number from %" PRId64 " to %" PRId64, name, min, max);
-        return false;
-    }
-    *out = value;
-    return true;
+    if (query_int(text, min, max, out))
+        return true;
+    reply_problem(request, &PROBLEM_INVALID,
+                  "%s must be a whole number from %" PRId64 " to %" PRId64, name, min, max);
+    return false;
 }
 
 bool request_query_only(struct request *request, const char *const *names)
@@ -282,10 +298,10 @@ const void *request_body(const struct request *request, size_t *len)
     return *len > 0 ? request->h2o->entity.base : "";
 }
 
-/* JSON whose text is a scalar is JSON, though no object: strict_json takes objects and arrays only.
- */
-static bool is_json_scalar(const char *text, size_t len)
+bool request_body_is_scalar(const struct request *request)
 {
+    size_t len;
+    const char *text = request_body(request, &len);
     json_error_t ignored;
     json_t *value = json_loadb(text, len, JSON_DECODE_ANY, &ignored);
     bool scalar = value != NULL && !json_is_object(value) && !json_is_array(value);
@@ -301,7 +317,7 @@ json_t *request_json(struct request *request)
     const void *body = request_body(request, &len);
     struct sticps_error err = {0};
     json_t *value = strict_json_parse(body, len, STICPS_ERR_USAGE, &err);
-    if (value == NULL && !is_json_scalar(body, len)) {
+    if (value == NULL && !request_body_is_scalar(request)) {
         reply_problem(request, &PROBLEM_NOT_JSON, "the body is not JSON: %s",
                       len > 0 ? err.text : "it is empty");
         return NULL;

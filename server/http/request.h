@@ -31,6 +31,11 @@ const char *request_param(struct request *request, const char *name);
  * broken percent-encoding or a NUL in it, and when the name is there twice: replies 422 INVALID,
  * sets *replied, returns NULL. */
 const char *request_query(struct request *request, const char *name, bool *replied);
+/* The same for callers that gather faults: does not reply; *fault says what is wrong, NULL when
+ * nothing is. */
+const char *request_query_find(struct request *request, const char *name, const char **fault);
+/* A whole decimal number of [min, max], and nothing beside it? */
+bool query_int(const char *text, int64_t min, int64_t max, int64_t *out) STICPS_MUST_CHECK;
 /* A query parameter as a decimal integer of [min, max]; `fallback` when absent. False after it has
  * replied 422. */
 bool request_query_int(struct request *request, const char *name, int64_t min, int64_t max,
@@ -46,6 +51,10 @@ const char *request_header_joined(struct request *request, const char *name);
 
 /* The body as received; *len 0 when there is none. Not NUL-terminated. */
 const void *request_body(const struct request *request, size_t *len);
+
+/* Is the body JSON, but neither object nor array? strict_json takes only those two, and what is
+ * JSON is not to be called none. */
+bool request_body_is_scalar(const struct request *request);
 
 /* The body as a JSON object, strict (common/strict_json). Owned by the request. NULL after it has
  * replied: 400 NOT_JSON for what is no JSON, duplicate keys, depth; 422 INVALID for JSON that is no

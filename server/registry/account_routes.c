@@ -81,18 +81,13 @@ void account_spc_put(struct request *request)
 {
     static const struct db_statement statement = {
         "spc_put", "SELECT * FROM spc_put($1::uuid, $2::inet, $3, $4, $5::boolean)", 5};
-    bool replied = false;
     struct spc spc;
     struct api call;
 
     api_begin(&call, request);
     const char *sp = api_sp(&call);
     (void)api_spc(&call, &spc);
-    const char *transfer = request_query(request, "transfer", &replied);
-    if (replied) {
-        api_end(&call);
-        return;
-    }
+    const char *transfer = api_query(&call, "transfer");
     if (transfer == NULL)
         transfer = "false";
     if (strcmp(transfer, "true") != 0 && strcmp(transfer, "false") != 0)

@@ -6,6 +6,7 @@
 #include "server/registry/daemon.h"
 #include "server/registry/session.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,6 +122,11 @@ static void reply_outcome(struct request *request, const PGresult *rows,
         reply_header(request, "etag", etag);
         const char *method = request_method(request);
         bool reading = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+        if (reading && !etag_match(request_header_joined(request, "if-match"), etag)) {
+            reply_problem(request, &PROBLEM_PRECONDITION_FAILED,
+                          "the entry is not at that version");
+            return;
+        }
         if (reading && etag_none_match(request_header_joined(request, "if-none-match"), etag)) {
             reply_empty(request, 304);
             return;
@@ -249,16 +255,31 @@ bool api_spc(struct api *call, struct spc *out)
     return false;
 }
 
-bool api_limit(struct api *call, char *out, size_t size)
+const char *api_query(struct api *call, const char *name)
 {
-    int64_t limit;
+    const char *fault;
+    const char *value = request_query_find(call->request, name, &fault);
 
-    if (!request_query_int(call->request, "limit", 1, 1000, 100, &limit)) {
-        api_end(call);
-        return false;
-    }
-    snprintf(out, size, "%d", (int)limit);
-    return true;
+    if (fault != NULL)
+        api_fault(call, request_printf(call->request, "/%s", name), "%s", fault);
+    return value;
+}
+
+int64_t api_query_int(struct api *call, const char *name, int64_t min, int64_t max,
+                      int64_t fallback)
+{
+    const char *text = api_query(call, name);
+    int64_t value = fallback;
+
+    if (text != NULL && !query_int(text, min, max, &value))
+        api_fault(call, request_printf(call->request, "/%s", name),
+                  "must be a whole number from %" PRId64 " to %" PRId64, min, max);
+    return value;
+}
+
+void api_limit(struct api *call, char *out, size_t size)
+{
+    snprintf(out, size, "%d", (int)api_query_int(call, "limit", 1, 1000, 100));
 }
 
 /* A member's name as a JSON pointer (RFC 6901 s3), cut to fit. */
@@ -320,7 +341,9 @@ void api_body(struct api *call, struct api_text *members, size_t len)
     const void *data = request_body(call->request, &size);
 
     call->body = strict_json_parse(data, size, STICPS_ERR_FORM, &err);
-    if (call->body == NULL) {
+    if (call->body == NULL && request_body_is_scalar(call->request)) {
+        api_fault(call, "", "the body must be a JSON object");
+    } else if (call->body == NULL) {
         json_decref(call->errors); /* 400 comes before 422 */
         call->errors = NULL;
         call->problem = &PROBLEM_NOT_JSON;

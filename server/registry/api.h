@@ -25,6 +25,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct api {
     struct request *request;
@@ -57,9 +58,13 @@ void api_no_body(struct api *call);
 /* Notes a fault of the request; `pointer` as in RFC 6901. */
 void api_fault(struct api *call, const char *pointer, const char *format, ...) STICPS_PRINTF(3, 4);
 
-/* ?limit= (1 to 1,000, default 100): as text in `out`, which has room for 8. False after it has
- * replied and ended the call. */
-bool api_limit(struct api *call, char *out, size_t size);
+/* A parameter of the query: NULL when absent, or after noting the fault. */
+const char *api_query(struct api *call, const char *name);
+/* The same as a whole number of [min, max]; `fallback` when absent, or after noting the fault. */
+int64_t api_query_int(struct api *call, const char *name, int64_t min, int64_t max,
+                      int64_t fallback);
+/* ?limit= (1 to 1,000, default 100): as text in `out`, which has room for 8. */
+void api_limit(struct api *call, char *out, size_t size);
 
 /* True when a fault was noted: the answer is on its way and the body is gone. A caller whose
  * session is over hears that, and not what is wrong with the request. */

@@ -10,7 +10,6 @@ void cps_list_get(struct request *request)
 {
     static const struct db_statement statement = {
         "entry_list", "SELECT * FROM entry_list($1::uuid, $2, $3::integer, $4)", 4};
-    bool replied = false;
     char limit[16];
     struct spc after = {""};
     struct sticps_error err;
@@ -18,13 +17,8 @@ void cps_list_get(struct request *request)
 
     api_begin(&call, request);
     const char *sp = api_sp(&call);
-    if (!api_limit(&call, limit, sizeof(limit)))
-        return;
-    const char *typed = request_query(request, "after", &replied);
-    if (replied) {
-        api_end(&call);
-        return;
-    }
+    api_limit(&call, limit, sizeof(limit));
+    const char *typed = api_query(&call, "after");
     if (typed != NULL && spc_from_typed(typed, strlen(typed), &after, &err) != STICPS_OK)
         api_fault(&call, "/after", "must be what \"next\" of the page before gave");
     if (api_refused(&call))
@@ -50,14 +44,17 @@ void cps_entry_get(struct request *request)
 }
 
 /* If-Match as sql/005_entries.sql takes it: NULL without the header, else an array literal of the
- * versions that its strong tags name, and of the star. What can never match an entry's ETag is left
- * out, so a malformed header matches nothing (RFC 9110 s13.1.1). */
+ * versions that its strong tags name, or of the star, which stands alone. What can never match an
+ * entry's ETag is left out, so a malformed header matches nothing (RFC 9110 s13.1.1). */
 static const char *if_match(struct request *request)
 {
     const char *p = request_header_joined(request, "if-match");
 
     if (p == NULL)
         return NULL;
+    p += strspn(p, " \t");
+    if (p[0] == '*' && p[1 + strspn(p + 1, " \t")] == '\0')
+        return "{*}";
     size_t size = strlen(p) + 3, used = 0;
     char *out = request_alloc(request, size);
     out[used++] = '{';
@@ -72,15 +69,14 @@ static const char *if_match(struct request *request)
         size_t len = (size_t)(p - item);
         while (len > 0 && (item[len - 1] == ' ' || item[len - 1] == '\t'))
             len--;
-        bool star = len == 1 && *item == '*';
         bool version = len > 2 && len <= 21 && item[0] == '"' && item[len - 1] == '"' &&
                        strspn(item + 1, "0123456789") == len - 2;
-        if (!star && !version)
+        if (!version)
             continue;
         if (used > 1)
             out[used++] = ',';
-        memcpy(out + used, star ? item : item + 1, star ? 1 : len - 2);
-        used += star ? 1 : len - 2;
+        memcpy(out + used, item + 1, len - 2);
+        used += len - 2;
     }
     out[used++] = '}';
     out[used] = '\0';

@@ -10,12 +10,12 @@
 static void get_page(struct request *request, const struct db_statement *statement)
 {
     char limit[16], after[24];
-    int64_t number;
     struct api call;
 
     api_begin(&call, request);
-    if (!api_limit(&call, limit, sizeof(limit)) ||
-        !request_query_int(request, "after", 0, INT64_MAX, 0, &number))
+    api_limit(&call, limit, sizeof(limit));
+    int64_t number = api_query_int(&call, "after", 0, INT64_MAX, 0);
+    if (api_refused(&call))
         return;
     snprintf(after, sizeof(after), "%" PRId64, number);
     const char *params[] = {NULL, limit, number > 0 ? after : NULL};

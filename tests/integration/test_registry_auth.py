@@ -244,6 +244,8 @@ def test_a_dead_session_is_told_so_before_its_request_is_judged(reg):
     api.post("/api/v1/auth/logout")
     assert api.put(OWN + "/1234", {"url": 1}).status == 401
     assert api.get(OWN + "/12").status == 401
+    assert api.get(OWN + "?limit=0").status == 401
+    assert api.get("/api/v1/audit?after=x").status == 401
 
 
 def test_logout_counts_on_every_node_at_once(reg, registry):

@@ -114,11 +114,14 @@ def test_if_match(reg):
         assert (reply.status, reply.code) == (412, "PRECONDITION_FAILED"), value
         assert reg.alpha.delete(path, headers={"If-Match": value}).status == 412
     tag = reg.alpha.put(path, {"url": URL}).headers["ETag"]
-    stale = ['"1"', f"W/{tag}", tag.strip('"'), '"*"', '""', "", f'"{tag}"', '"1", "2"', f"{tag[:-1]}", ",,"]
+    stale = ['"1"', f"W/{tag}", tag.strip('"'), '"*"', '""', "", f'"{tag}"', '"1", "2"', f"{tag[:-1]}", ",,", '"x", *', '*, "x"', "* *"]
     for value in stale:
         assert reg.alpha.put(path, {"url": URL + "/x"}, headers={"If-Match": value}).status == 412, value
         assert reg.alpha.delete(path, headers={"If-Match": value}).status == 412, value
+        assert reg.alpha.get(path, headers={"If-Match": value}).status == 412, value
     assert reg.alpha.get(path).json["url"] == URL
+    for value in (tag, "*", f'"1" , {tag}'):
+        assert reg.alpha.get(path, headers={"If-Match": value}).status == 200, value
 
     good = reg.alpha.put(path, {"url": URL + "/2"}, headers={"If-Match": f'W/"0", "a,b" ,{tag}'})
     assert good.status == 200
