@@ -227,9 +227,10 @@ BEGIN
 END $$;
 
 -- A page of the audit trail, newest first: all of it for the STI-PA, its own for an account. p_after is
--- NULL for the first page.
+-- NULL for the first page. Planned at each call for the account at hand: one plan for all reads the whole
+-- trail to find the few rows of a quiet account.
 CREATE FUNCTION audit_list(p_sid uuid, p_limit integer, p_after bigint) RETURNS reply
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     c caller := caller_of(p_sid);
     r reply := refusal(c, c.sp, CASE WHEN c.sp IS NULL THEN 'pa-read' ELSE 'read' END);

@@ -379,6 +379,30 @@ def test_audit_pages(reg):
     assert seen == whole == sorted(whole, reverse=True)
 
 
+@pytest.mark.parametrize("account,most", [("beta", 50), (None, 250)])
+def test_a_page_of_a_long_trail_reads_few_rows(reg, account, most):
+    """However long the trail, also once PostgreSQL has settled for one plan (after five calls)."""
+    reg.database.query("INSERT INTO audit (user_id, action, sp) SELECT 'x', 'test', 'alpha' FROM generate_series(1, 5000)")
+    reg.database.query("ANALYZE audit")
+    with reg.database.connect() as connection, connection.cursor() as cursor:
+        connection.autocommit = False
+        cursor.execute("SELECT s.sid FROM session s JOIN account_user u USING (user_id) "
+                       "WHERE u.sp IS NOT DISTINCT FROM %s AND role IN ('pa-admin', 'sp-admin')", (account,))
+        sid = cursor.fetchone()[0]
+        cursor.execute("PREPARE page AS SELECT outcome, body::text FROM audit_list($1, 200, NULL)")
+        for _ in range(10):
+            before = rows_read(cursor)
+            cursor.execute("EXECUTE page (%s)", (sid,))
+            outcome, body = cursor.fetchone()
+            assert outcome == "OK" and '"events"' in body
+        assert 0 < rows_read(cursor) - before <= most
+
+
+def rows_read(cursor):
+    cursor.execute("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'audit'")
+    return cursor.fetchone()[0]
+
+
 def test_the_trail_cannot_be_rewritten(reg):
     import psycopg2
 
