@@ -2,6 +2,7 @@
 #include "client/cli/cli.h"
 #include "sticps/sticps.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ static int words_of(const struct cli_command *command, int argc, char **argv)
     return argc > 2 && strcmp(argv[2], space + 1) == 0 ? 2 : 0;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     for (size_t i = 0; i < COMMANDS; i++) {
         int words = words_of(commands[i], argc, argv);
@@ -54,5 +55,16 @@ int main(int argc, char **argv)
     if (cli_json())
         return cli_usage("no such command; see sticps --help");
     print_usage(stderr);
+    return CLI_USAGE;
+}
+
+/* What was printed may still be in the buffer, and a full disk says so only now: a PASSporT that
+ * was retrieved is nowhere else any more. */
+int main(int argc, char **argv)
+{
+    int status = run(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "sticps: FILE: standard output cannot be written: %s\n", strerror(errno));
     return CLI_USAGE;
 }

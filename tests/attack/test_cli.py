@@ -64,6 +64,17 @@ def test_arguments_that_are_not_utf8(bin_dir, npdb, tmp_path):
     assert done.returncode == 0 and json.loads(done.stdout)["status"] == "built", done
 
 
+@pytest.mark.parametrize(
+    "args", [["--version"], ["help"], ["npdb", "lookup", "{npdb}", "2025550123"],
+             ["npdb", "lookup", "{npdb}", "2025550123", "--json"], ["list", "show", "--help"]], ids=str,
+)  # fmt: skip
+def test_output_that_cannot_be_written(bin_dir, npdb, args):
+    with open("/dev/full", "w") as full:
+        line = [bin_dir / "sticps", *(part.format(npdb=npdb) for part in args)]
+        done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.count("standard output cannot be written") == 1, done
+
+
 # ---- what a peer says stays off the terminal ----
 
 
