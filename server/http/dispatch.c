@@ -175,8 +175,8 @@ static bool check_framing(struct request *request)
         req->http1_is_persistent = 0;
         connection_linger(request->connection);
         reply_problem(request, &bad,
-                      "Content-Length and Transfer-Encoding may stand there once, "
-                      "and not both; folded header lines are refused");
+                      "Host, Content-Length and Transfer-Encoding may stand there once, "
+                      "and the last two not both; folded header lines are refused");
         return false;
     }
     }

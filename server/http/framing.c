@@ -29,7 +29,7 @@ static bool name_is(const char *line, size_t len, const char *name)
 
 enum framing framing_check(const char *head, size_t len, bool http10)
 {
-    size_t at = 0, lengths = 0, encodings = 0;
+    size_t at = 0, lengths = 0, encodings = 0, hosts = 0;
     const char *line;
     size_t line_len;
     /* The parser lets an empty line stand before the request line. */
@@ -44,8 +44,10 @@ enum framing framing_check(const char *head, size_t len, bool http10)
             lengths++;
         else if (name_is(line, line_len, "transfer-encoding"))
             encodings++;
+        else if (name_is(line, line_len, "host"))
+            hosts++;
     }
-    if (lengths + encodings > 1 || (encodings > 0 && http10))
+    if (lengths + encodings > 1 || hosts > 1 || (encodings > 0 && http10))
         return FRAMING_AMBIGUOUS;
     return at > SERVER_MAX_HEAD ? FRAMING_TOO_LONG : FRAMING_GOOD;
 }

@@ -187,8 +187,8 @@ void dispatch_setup(struct listener *listener, h2o_hostconf_t *host);
 struct request *request_of(h2o_req_t *req);
 
 /* What of a request's head h2o lets pass and should not: both Content-Length and Transfer-Encoding,
- * either of them twice, Transfer-Encoding in HTTP/1.0, folded lines (RFC 9112 s5.2, s6.3). `head`
- * is as received. */
+ * either of them twice, two Hosts, Transfer-Encoding in HTTP/1.0, folded lines (RFC 9112 s3.2,
+ * s5.2, s6.3). `head` is as received. */
 enum framing { FRAMING_GOOD, FRAMING_AMBIGUOUS, FRAMING_TOO_LONG };
 enum framing framing_check(const char *head, size_t len, bool http10);
 

@@ -181,6 +181,8 @@ static void ambiguous_framing_is_seen(void **state)
         {"\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\ncontent-length: 3\r\n\r\n", false,
          FRAMING_AMBIGUOUS},
         {"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", false, FRAMING_AMBIGUOUS},
+        {"GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", false, FRAMING_AMBIGUOUS},
+        {"GET / HTTP/1.1\r\nHost: a\r\nX-Host: b\r\n\r\n", false, FRAMING_GOOD},
         {"GET / HTTP/1.1\r\nContent-Lengths: 3\r\nX-Content-Length: 3\r\n\r\n", false,
          FRAMING_GOOD},
         {"", false, FRAMING_GOOD},
