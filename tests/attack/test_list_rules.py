@@ -195,6 +195,21 @@ def test_rsa_signer(pa):
     pa.refuse("SIGNER", 2, serve=f"{signing_input}.{b64(signature)}")
 
 
+def test_issuers_of_great_keys(pa):
+    """A received issuer's key costs whoever checks it; an anchor's was chosen by whoever trusts it."""
+    great = Identity("great", pa.root, ca=True, key=rsa.generate_private_key(65537, 4104))
+    leaf = Identity("x", great)
+    pa.publish_certificate(leaf.pem + great.pem)
+    assert "4096 bits" in pa.refuse("SIGNER", 2, serve=pa.list(5, key=leaf.key))["detail"]
+    pa.anchor.write_bytes(great.pem)
+    pa.take(pa.list(5, key=leaf.key))
+    usual = Identity("usual", pa.root, ca=True, key=rsa.generate_private_key(65537, 3072))
+    leaf = Identity("y", usual)
+    pa.publish_certificate(leaf.pem + usual.pem)
+    pa.anchor.write_bytes(pa.root.pem)
+    pa.take(pa.list(6, key=leaf.key))
+
+
 def test_the_servers_own_certificate_signs_nothing(pa):
     """TLS roots are never anchors: a key of the web's PKI, valid for this very host, signs no list."""
     pa.publish_certificate(pa.pki.pem("repo-tls") + pa.pki.pem("tls-ca"))
