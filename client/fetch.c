@@ -299,7 +299,7 @@ static bool set_transport(struct fetch *fetch, const struct fetch_request *reque
               curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https") == CURLE_OK &&
               curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
               curl_easy_setopt(easy, CURLOPT_NOPROXY, "*") == CURLE_OK &&
-              curl_easy_setopt(easy, CURLOPT_USERAGENT, "sticps") == CURLE_OK;
+              curl_easy_setopt(easy, CURLOPT_USERAGENT, "sticps/" STICPS_VERSION) == CURLE_OK;
     curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L); /* published byte for byte, used so */
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);

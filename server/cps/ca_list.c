@@ -55,7 +55,9 @@ static void on_list(void *ctx, enum sticps_err code, const struct sticps_error *
 {
     struct ca_list *self = ctx;
     struct sticps_error own = {0};
-    if (code == STICPS_OK && strcmp(self->published, sticps_list_sha256(result->list)) != 0) {
+    if (code == STICPS_OK && strcmp(self->published, sticps_list_sha256(result->list)) == 0) {
+        trust_confirm(self->trust);
+    } else if (code == STICPS_OK) {
         code = publish(self, result->list, &own);
         err = &own;
     }

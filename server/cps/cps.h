@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "server/cps/ca_list.h"
 #include "server/cps/config.h"
+#include "server/cps/cps_counters.h"
 #include "server/cps/store.h"
 #include "server/cps/trust.h"
 #include "server/cps/verify.h"
@@ -26,6 +27,8 @@ struct cps {
     struct trust *trust;
     struct ca_list *ca_list; /* NULL when a bundle is configured */
     struct sticps_client *client;
+    struct server *server;
+    struct cps_counters *counters; /* one per server thread, by its index; outlive the threads */
 };
 
 struct cps_thread {
@@ -33,6 +36,7 @@ struct cps_thread {
     struct x5u_source source;
     struct credentials *credentials;
     struct verifier verifier;
+    struct cps_counters *counters;
     struct waiting *waiting; /* give_routes: requests that wait for a PASSporT */
     struct server_thread *thread;
     struct timer second; /* on the first thread only */
@@ -55,5 +59,8 @@ void give_end_waiting(struct cps_thread *thread);
 
 /* GET /health, on both listeners. */
 void health_get(struct request *request);
+
+/* GET /metrics, on the private listener. */
+void metrics_get(struct request *request);
 
 #endif

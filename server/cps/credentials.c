@@ -49,6 +49,7 @@ struct credentials {
     struct credential *kept, *refused; /* GOOD; REFUSED */
     size_t kept_len, refused_len;
     size_t pending, max_pending;
+    struct credentials_counters *counters;
 };
 
 /* ---- waiters ---- */
@@ -207,6 +208,12 @@ static enum sticps_err judge(struct credential *credential, struct cert_chain *c
 
 /* ---- fetching ---- */
 
+static void set_pending(struct credentials *c, size_t pending)
+{
+    c->pending = pending;
+    counter_set(&c->counters->pending, pending);
+}
+
 static void refused_after_fetch(struct credential *credential, enum sticps_err code,
                                 const struct sticps_error *err, int64_t now)
 {
@@ -265,7 +272,7 @@ static void on_fetched(struct x5u_fetch *fetch, enum sticps_err code,
     int64_t now = clock_now(c->clock);
     struct credential_answer answer = {.result = CREDENTIAL_REFUSED, .code = code, .err = err};
 
-    c->pending--;
+    set_pending(c, c->pending - 1);
     if (code == STICPS_OK)
         take_chain(credential, pem, len, expires_at, now, &answer);
     else
@@ -296,7 +303,7 @@ static void fetch_and_wait(struct credential *credential, enum state state,
     *answer = (struct credential_answer){.result = CREDENTIAL_WAITING};
     wait_add(&credential->waits, wait);
     if (!under_way) {
-        c->pending++;
+        set_pending(c, c->pending + 1);
         c->fetcher->fetch(c->fetcher, &credential->fetch);
     }
 }
@@ -337,8 +344,8 @@ static void judge_again(struct credential *credential, int64_t now)
         set_state(credential, FETCHING);
 }
 
-void credentials_get(struct credentials *c, const char *x5u, int64_t now,
-                     struct credential_wait *wait, struct credential_answer *answer)
+static void get(struct credentials *c, const char *x5u, int64_t now, struct credential_wait *wait,
+                struct credential_answer *answer)
 {
     if (!anchors_ready(c, now)) {
         *answer = (struct credential_answer){.result = CREDENTIAL_NO_ANCHORS};
@@ -371,6 +378,33 @@ void credentials_get(struct credentials *c, const char *x5u, int64_t now,
     answer_of(credential, answer);
 }
 
+static void count_answer(struct credentials_counters *counters, enum credential_result result)
+{
+    switch (result) {
+    case CREDENTIAL_READY:
+        counter_add(&counters->hits, 1);
+        break;
+    case CREDENTIAL_WAITING:
+        counter_add(&counters->misses, 1);
+        break;
+    case CREDENTIAL_REFUSED:
+        counter_add(&counters->refused, 1);
+        break;
+    case CREDENTIAL_BUSY:
+        counter_add(&counters->busy, 1);
+        break;
+    case CREDENTIAL_NO_ANCHORS: /* the verdict NOT_READY says so */
+        break;
+    }
+}
+
+void credentials_get(struct credentials *c, const char *x5u, int64_t now,
+                     struct credential_wait *wait, struct credential_answer *answer)
+{
+    get(c, x5u, now, wait, answer);
+    count_answer(c->counters, answer->result);
+}
+
 void credentials_refresh(struct credentials *c, const char *x5u, int64_t now,
                          struct credential_wait *wait, struct credential_answer *answer)
 {
@@ -396,7 +430,8 @@ void credentials_refresh(struct credentials *c, const char *x5u, int64_t now,
 
 enum sticps_err credentials_new(struct x5u_fetcher *fetcher, struct trust *trust,
                                 const struct clock *clock, size_t max_pending,
-                                struct credentials **out, struct sticps_error *err)
+                                struct credentials_counters *counters, struct credentials **out,
+                                struct sticps_error *err)
 {
     struct credentials *c = calloc(1, sizeof(*c));
     if (c == NULL)
@@ -409,6 +444,7 @@ enum sticps_err credentials_new(struct x5u_fetcher *fetcher, struct trust *trust
     c->trust = trust;
     c->clock = clock;
     c->max_pending = max_pending;
+    c->counters = counters;
     *out = c;
     return STICPS_OK;
 }

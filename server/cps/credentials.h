@@ -14,6 +14,7 @@
 #include "common/error.h"
 #include "common/spc.h"
 #include "server/cps/trust.h"
+#include "server/http/counter.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -70,10 +71,19 @@ struct credential_wait {
     struct credential_wait *next, **at; /* the rest is the cache's; at: NULL when not waiting */
 };
 
+/* What the cache was asked and what it had, for metrics. Written by its thread, read by any. */
+struct credentials_counters {
+    counter hits;    /* answered from the cache: a checked chain */
+    counter misses;  /* had to wait for a fetch */
+    counter refused; /* answered from the cache: a refusal */
+    counter busy;    /* turned away, too many fetches under way */
+    counter pending; /* fetches under way now */
+};
+
 /* All arguments are borrowed. `max_pending` bounds the fetches under way. */
 enum sticps_err credentials_new(struct x5u_fetcher *fetcher, struct trust *trust,
                                 const struct clock *clock, size_t max_pending,
-                                struct credentials **out,
+                                struct credentials_counters *counters, struct credentials **out,
                                 struct sticps_error *err) STICPS_MUST_CHECK;
 /* No fetch may be under way. Accepts NULL. */
 void credentials_free(struct credentials *credentials);

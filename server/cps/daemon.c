@@ -35,10 +35,12 @@ static enum sticps_err on_thread_start(struct server_thread *server_thread, void
     thread->cps = cps;
     thread->thread = server_thread;
     x5u_source_init(&thread->source, cps->client, server_thread);
+    thread->counters = &cps->counters[server_thread_index(server_thread)];
     size_t threads = server_threads(server_thread_server(server_thread));
     size_t share = cps->config->x5u_max_pending / threads;
-    enum sticps_err code = credentials_new(&thread->source.fetcher, cps->trust, &cps->clock,
-                                           share > 0 ? share : 1, &thread->credentials, err);
+    enum sticps_err code =
+        credentials_new(&thread->source.fetcher, cps->trust, &cps->clock, share > 0 ? share : 1,
+                        &thread->counters->credentials, &thread->credentials, err);
     if (code != STICPS_OK) {
         free(thread);
         return code;
@@ -232,6 +234,11 @@ enum sticps_err daemon_run(struct config *config, struct sticps_error *err)
     struct server *server = NULL;
     /* First the server: it blocks the signals that threads made later must not take. */
     enum sticps_err code = server_new(&options, &server, err);
+    cps.server = server;
+    if (code == STICPS_OK)
+        cps.counters = calloc(server_threads(server), sizeof(*cps.counters));
+    if (code == STICPS_OK && cps.counters == NULL)
+        code = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     if (code == STICPS_OK)
         code = open_parts(&cps, err);
     if (code == STICPS_OK)
@@ -245,5 +252,6 @@ enum sticps_err daemon_run(struct config *config, struct sticps_error *err)
         code = server_run(server, err);
     close_parts(&cps);
     server_free(server);
+    free(cps.counters);
     return code;
 }

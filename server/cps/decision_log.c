@@ -27,7 +27,7 @@ static void host_of(const char *x5u, char *out, size_t size)
         snprintf(out, size, "%.*s", (int)url.host_len, url.host);
 }
 
-static const char *verdict_of(const struct verify_result *result)
+const char *verdict_name(const struct verify_result *result)
 {
     switch (result->outcome) {
     case VERIFY_ACCEPTED:
@@ -55,7 +55,7 @@ void decision_log(struct request *request, const struct spc *served,
         mask_number(&passport->dest[0], dest);
     }
     bool refused = result->outcome == VERIFY_REFUSED;
-    log_fields(LOG_LEVEL_INFO, "passport", LOG_TEXT("verdict", verdict_of(result)),
+    log_fields(LOG_LEVEL_INFO, "passport", LOG_TEXT("verdict", verdict_name(result)),
                LOG_TEXT("request", request_id(request)),
                LOG_TEXT("client", request_client(request)), LOG_TEXT("served_spc", served->text),
                LOG_NUMBER("tokens", result->tokens_len), LOG_TEXT("x5u_host", host),

@@ -11,6 +11,9 @@ struct request;
 void decision_log(struct request *request, const struct spc *served,
                   const struct verify_result *result);
 
+/* "ACCEPTED", the name of the refusal, "BUSY", "NOT_READY". */
+const char *verdict_name(const struct verify_result *result);
+
 /* A number with all but its last two digits replaced by '*'. */
 void mask_number(const struct tn *tn, char out[TN_MAX_DIGITS + 1]);
 

@@ -76,6 +76,7 @@ static void reply_tokens(struct request *request, const struct call *call,
     end += sizeof(tail) - 1;
     store_tokens_free(tokens);
     log_given(request, call, count);
+    counter_add(&((struct cps_thread *)request_state(request))->counters->handed_over, count);
     reply_json_text(request, 200, text, (size_t)(end - text));
 }
 
@@ -296,5 +297,6 @@ const struct route give_routes[] = {
      .handler = passports_get,
      .flags = ROUTE_AUTH},
     {.method = "GET", .path = "/health", .handler = health_get},
+    {.method = "GET", .path = "/metrics", .handler = metrics_get, .flags = ROUTE_AUTH},
 };
 const size_t give_routes_len = sizeof(give_routes) / sizeof(*give_routes);

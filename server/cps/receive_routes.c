@@ -96,6 +96,7 @@ static void on_verified(void *arg, const struct verify_result *result)
         return;
     }
     decision_log(request, &receipt->served, result);
+    cps_count_verdict(receipt->thread->counters, result);
     switch (result->outcome) {
     case VERIFY_ACCEPTED:
         hold(receipt, result);

@@ -1,5 +1,6 @@
 #include "server/cps/trust.h"
 
+#include "common/clock.h"
 #include "common/error.h"
 
 #include <pthread.h>
@@ -14,6 +15,7 @@ struct counted_set {
 
 struct trust {
     _Atomic uint64_t generation; /* of `current`; 0: none */
+    _Atomic int64_t confirmed;
     pthread_mutex_t lock;
     struct counted_set *current; /* under the lock */
 };
@@ -72,10 +74,21 @@ enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, int6
     trust->current = fresh;
     atomic_store(&trust->generation, generation);
     pthread_mutex_unlock(&trust->lock);
+    trust_confirm(trust);
 
     if (old != NULL)
         trust_set_unref(&old->set);
     return STICPS_OK;
+}
+
+void trust_confirm(struct trust *trust)
+{
+    atomic_store(&trust->confirmed, clock_now(&clock_system));
+}
+
+int64_t trust_confirmed(const struct trust *trust)
+{
+    return atomic_load(&((struct trust *)trust)->confirmed);
 }
 
 enum sticps_err trust_load_bundle(struct trust *trust, const char *path, struct sticps_error *err)

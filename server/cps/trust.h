@@ -33,6 +33,11 @@ enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, int6
 enum sticps_err trust_load_bundle(struct trust *trust, const char *path,
                                   struct sticps_error *err) STICPS_MUST_CHECK;
 
+/* The list of STI-CAs was asked for and is still the one in use. Any thread. */
+void trust_confirm(struct trust *trust);
+/* When the set was last published or confirmed, Unix seconds; 0 when none was published yet. */
+int64_t trust_confirmed(const struct trust *trust);
+
 /* Gives back the caller's reference `held` (or NULL) and returns a reference to the current set;
  * NULL when none was published yet. One atomic load when nothing changed. Any thread. */
 const struct trust_set *trust_current(struct trust *trust, const struct trust_set *held);

@@ -11,6 +11,13 @@ static void count(struct server_thread *thread, int status)
                               memory_order_relaxed);
 }
 
+static void count_route(const struct listener *listener, struct server_thread *thread,
+                        const struct route *route, int status, int64_t took_us)
+{
+    size_t index = route != NULL ? (size_t)(route - listener->routes) : listener->routes_len;
+    route_stats_count(&thread->stats[listener->stats_first + index], status, took_us);
+}
+
 static int64_t since_us(uint64_t started_us)
 {
     struct timespec now;
@@ -27,13 +34,16 @@ void access_log_request(h2o_req_t *req)
     if (request == NULL) {
         struct connection *connection = connection_of(req);
         count(connection->thread, req->res.status);
+        count_route(connection->listener, connection->thread, NULL, req->res.status, -1);
         if (connection->thread->server->options.access_log)
             log_fields(LOG_LEVEL_INFO, "refused", LOG_TEXT("client", connection->client),
                        LOG_NUMBER("status", req->res.status),
                        LOG_TEXT("listener", connection->listener->name));
         return;
     }
+    int64_t took_us = since_us(request->started_us);
     count(request->thread, req->res.status);
+    count_route(request->listener, request->thread, request->route, req->res.status, took_us);
     if (!request->thread->server->options.access_log)
         return;
     const struct log_field fields[] = {
@@ -41,7 +51,7 @@ void access_log_request(h2o_req_t *req)
         LOG_TEXT("path", request->path),
         LOG_NUMBER("status", req->res.status),
         LOG_NUMBER("bytes", req->bytes_sent),
-        LOG_NUMBER("us", since_us(request->started_us)),
+        LOG_NUMBER("us", took_us),
         LOG_TEXT("client", request->connection->client),
         LOG_TEXT("listener", request->listener->name),
         LOG_TEXT("request", request->id),

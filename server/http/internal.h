@@ -7,6 +7,7 @@
 #include "server/http/limits.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
+#include "server/http/route_stats.h"
 #include "server/http/router.h"
 #include "server/http/server.h"
 #include "server/http/timer.h"
@@ -33,6 +34,7 @@ struct server {
     struct listener *listeners;    /* linked list, in the order of server_listen */
     size_t listeners_len;
     size_t largest_body; /* of all routes */
+    size_t stats_len;    /* struct route_stats of each thread */
     int stop_fd;         /* eventfd: server_stop writes to it */
     int signal_fd;       /* -1 until server_stop_on_signals */
     _Atomic int state;   /* enum server_state */
@@ -64,6 +66,7 @@ struct listener {
     size_t body_limit;
     bool (*authenticate)(struct request *, const struct route *);
     h2o_hostconf_t *hosts[2];
+    size_t stats_first; /* of its routes in the threads' stats, then one for what met no route */
     int fds[SERVER_MAX_THREADS];
 
     struct tls_options tls; /* copied texts; all NULL without TLS */
@@ -77,6 +80,8 @@ struct listener {
 enum sticps_err listener_open(struct server *server, const struct listener_options *options,
                               struct listener **out, struct sticps_error *err) STICPS_MUST_CHECK;
 void listener_free(struct listener *listener);
+/* The end of the certificate shown to new connections, in Unix seconds; false without TLS. */
+bool listener_tls_not_after(const struct listener *listener, int64_t *out);
 enum sticps_err listener_start(struct listener *listener, struct server_thread *thread,
                                struct acceptor *acceptor,
                                struct sticps_error *err) STICPS_MUST_CHECK;
@@ -110,6 +115,7 @@ struct server_thread {
     bool closed;
 
     uint64_t id_next; /* request ids */
+    struct route_stats *stats;
     _Atomic uint64_t accepted, refused, requests, responses[6];
     _Atomic uint64_t open; /* connections_open, for other threads */
 };

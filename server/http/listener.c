@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_BODY_LIMIT (64 * 1024)
@@ -226,6 +227,17 @@ enum sticps_err listener_reload_tls(struct listener *listener, struct sticps_err
         atomic_exchange(&listener->tls_context, fresh);
     pthread_mutex_unlock(&listener->tls_lock);
     return STICPS_OK;
+}
+
+bool listener_tls_not_after(const struct listener *listener, int64_t *out)
+{
+    SSL_CTX *context = atomic_load(&((struct listener *)listener)->tls_context);
+    struct tm utc;
+    if (context == NULL ||
+        ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(context)), &utc) != 1)
+        return false;
+    *out = (int64_t)timegm(&utc);
+    return true;
 }
 
 /* ---- accepting ---- */

@@ -114,6 +114,28 @@ static void allow_bodies(struct server *server, const struct listener *listener)
     server->conf.max_request_entity_size = whole > 256 * 1024 ? whole : 256 * 1024;
 }
 
+/* Listeners of the same name and routes (one per address) count together. */
+static void place_stats(struct server *server, struct listener *listener)
+{
+    listener->stats_first = server->stats_len;
+    for (const struct listener *each = server->listeners; each != NULL; each = each->next) {
+        if (each->routes == listener->routes && strcmp(each->name, listener->name) == 0) {
+            listener->stats_first = each->stats_first;
+            return;
+        }
+    }
+    server->stats_len += listener->routes_len + 1;
+}
+
+static void make_stats(struct server *server)
+{
+    for (size_t i = 0; i < server->threads_len; i++) {
+        server->threads[i].stats = calloc(server->stats_len, sizeof(struct route_stats));
+        if (server->threads[i].stats == NULL)
+            abort();
+    }
+}
+
 /* A mistake in the table is a programmer's, but found at the start it costs nobody a request. */
 static enum sticps_err check_routes(const struct listener_options *options,
                                     struct sticps_error *err)
@@ -150,6 +172,7 @@ enum sticps_err server_listen(struct server *server, const struct listener_optio
         h2o_config_register_host(&server->conf, h2o_iovec_init(host, strlen(host)), 65535);
     dispatch_setup(listener, listener->hosts[0]);
     allow_bodies(server, listener);
+    place_stats(server, listener);
     struct listener **end = &server->listeners;
     while (*end != NULL)
         end = &(*end)->next;
@@ -265,6 +288,7 @@ enum sticps_err server_run(struct server *server, struct sticps_error *err)
         return fail(err, STICPS_ERR_USAGE, NULL, "there is no address to listen on");
     if (!atomic_compare_exchange_strong(&server->state, &expected, SERVER_RUNNING))
         return fail(err, STICPS_ERR_USAGE, NULL, "the server has run already");
+    make_stats(server);
     size_t made = 0;
     enum sticps_err code = start_threads(server, &made, err);
     if (code == STICPS_OK) {
@@ -312,8 +336,10 @@ void server_free(struct server *server)
         server->listeners = next;
     }
     limits_free(server->limits);
-    for (size_t i = 0; i < server->threads_len; i++)
+    for (size_t i = 0; i < server->threads_len; i++) {
         pthread_mutex_destroy(&server->threads[i].post_lock);
+        free(server->threads[i].stats);
+    }
     free(server->threads);
     pthread_cond_destroy(&server->changed);
     pthread_mutex_destroy(&server->lock);

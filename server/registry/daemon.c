@@ -14,6 +14,7 @@
 #include "server/registry/session.h"
 
 #include <openssl/ssl.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #define HASH_THREADS 2
@@ -67,6 +68,14 @@ static void on_pool_log(const char *text)
     log_warn("%s", text);
 }
 
+static void on_second(struct timer *timer)
+{
+    struct node *node = (struct node *)((char *)timer - offsetof(struct node, second));
+
+    node_stats_pool(&node->stats, node->pool);
+    timer_start(node->thread, timer, 1000, on_second);
+}
+
 static enum sticps_err on_thread_start(struct server_thread *thread, void *arg, void **state,
                                        struct sticps_error *err)
 {
@@ -90,6 +99,7 @@ static enum sticps_err on_thread_start(struct server_thread *thread, void *arg, 
         node->pool = NULL;
         return rc;
     }
+    timer_start(thread, &node->second, 0, on_second);
     *state = node;
     return STICPS_OK;
 }
@@ -99,7 +109,7 @@ static void on_thread_stop(struct server_thread *thread, void *arg, void *state)
     struct daemon *daemon = arg;
     struct node *node = state;
 
-    (void)thread;
+    timer_stop(thread, &node->second);
     list_board_leave(daemon->board, node);
     db_pool_free(node->pool);
     node->pool = NULL;

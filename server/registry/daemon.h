@@ -5,6 +5,8 @@
 
 #include "common/clock.h"
 #include "common/url.h"
+#include "server/http/timer.h"
+#include "server/registry/node_stats.h"
 #include "server/registry/config.h"
 #include "server/registry/signer.h"
 
@@ -41,6 +43,8 @@ struct node {
     struct db_pool *pool;
     struct published_list *list; /* a reference; NULL before the first list is loaded */
     bool left;                   /* takes no lists any more */
+    struct node_stats stats;     /* for metrics, any thread */
+    struct timer second;         /* copies the pool's state there */
 };
 
 /* The node that a request is on. */

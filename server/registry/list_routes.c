@@ -87,8 +87,10 @@ static void serve(struct request *request, const struct list_form *form, const c
 
 static const struct published_list *current(struct request *request)
 {
-    const struct published_list *list = node_of(request)->list;
+    struct node *node = node_of(request);
+    const struct published_list *list = node->list;
 
+    node_stats_fetch(&node->stats, request_header(request, "user-agent"));
     if (list == NULL)
         reply_problem(request, &PROBLEM_UNAVAILABLE, "no list has been loaded yet; try again");
     return list;

@@ -221,6 +221,7 @@ static bool load_last(struct publisher *p)
     pthread_mutex_lock(&p->lock);
     p->status.sequence = p->last.sequence;
     p->status.exp = p->last.exp;
+    p->status.created = p->last.created;
     p->status.entries = db_int(result.rows, 0, 4);
     pthread_mutex_unlock(&p->lock);
     db_sync_clear(&result);

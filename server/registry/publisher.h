@@ -22,6 +22,7 @@ struct publisher_status {
     bool leader;      /* this node publishes */
     int64_t sequence; /* the last publication known, 0 for none */
     int64_t exp;
+    int64_t created; /* of that publication, Unix seconds */
     int64_t entries;
     char database_trouble[256]; /* "" when all is well */
     char publishing_trouble[512];

@@ -508,7 +508,7 @@ def test_metrics(wired):
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert values["sticps_database_up"] == "1" and values["sticps_publisher_leader"] == "1"
     assert int(values["sticps_list_sequence"]) == ready(wired).json["sequence"]
-    assert int(values["sticps_requests_total"]) > 0
+    assert int(values["sticps_connections_accepted_total"]) > 0
     assert float(values["sticps_list_expires_timestamp_seconds"]) > time.time()
 
 

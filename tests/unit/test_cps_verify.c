@@ -100,6 +100,7 @@ struct bench {
     struct clock clock;
     struct trust *trust;
     struct credentials *credentials;
+    struct credentials_counters counters;
     struct passport_rules rules;
     struct verifier verifier;
 };
@@ -128,7 +129,7 @@ static struct bench *bench_new(size_t max_pending)
     bench->rules = (struct passport_rules)PASSPORT_RULES_DEFAULT;
     assert_int_equal(trust_new(&bench->trust, NULL), STICPS_OK);
     assert_int_equal(credentials_new(&bench->net.fetcher, bench->trust, &bench->clock, max_pending,
-                                     &bench->credentials, NULL),
+                                     &bench->counters, &bench->credentials, NULL),
                      STICPS_OK);
     bench->verifier = (struct verifier){&bench->rules, bench->credentials};
     return bench;

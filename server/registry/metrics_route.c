@@ -1,0 +1,57 @@
+/* GET /metrics (PROTOCOL section 1). Asks neither the database nor another thread. */
+#include "server/http/metrics.h"
+#include "server/http/server.h"
+#include "server/http/worker.h"
+#include "server/registry/daemon.h"
+#include "server/registry/published_list.h"
+#include "server/registry/publisher.h"
+#include "server/registry/status_routes.h"
+
+static void write_list(struct metrics *metrics, const struct node *node,
+                       const struct publisher_status *status, int64_t now)
+{
+    const struct published_list *list = node->list;
+
+    metrics_gauge(metrics, "sticps_list_sequence", "Sequence of the list that is served.",
+                  list != NULL ? (double)list->sequence : 0);
+    metrics_gauge(metrics, "sticps_list_expires_timestamp_seconds",
+                  "exp of the list that is served.", list != NULL ? (double)list->exp : 0);
+    if (status->sequence == 0)
+        return;
+    metrics_gauge(metrics, "sticps_list_age_seconds", "Time since the newest list was published.",
+                  (double)(now - status->created));
+    metrics_gauge(metrics, "sticps_list_entries", "Entries of the newest list.",
+                  (double)status->entries);
+}
+
+static void write_publisher(struct metrics *metrics, const struct publisher_status *status)
+{
+    metrics_gauge(metrics, "sticps_publisher_leader", "1 on the node that publishes.",
+                  status->leader);
+    metrics_gauge(metrics, "sticps_publishing_failed",
+                  "1 while a list that is due cannot be published.",
+                  status->publishing_trouble[0] != '\0');
+    metrics_gauge(metrics, "sticps_database_up",
+                  "1 when the publisher reached the database at its last look.", status->database);
+}
+
+void status_metrics(struct request *request)
+{
+    struct node *node = node_of(request);
+    const struct daemon *daemon = node->daemon;
+    struct metrics *metrics = metrics_new();
+    struct publisher_status status;
+    int64_t now = clock_now(daemon->clock);
+
+    publisher_status(daemon->publisher, &status);
+    write_list(metrics, node, &status, now);
+    write_publisher(metrics, &status);
+    node_stats_write(metrics, daemon->nodes, server_threads(daemon->server));
+    metrics_certificates(metrics, daemon->server, now);
+    metrics_days_left(metrics, "signer", cert_chain_not_after(daemon->signer->chain), now);
+    metrics_gauge(metrics, "sticps_password_jobs",
+                  "Passwords waiting to be hashed, or being hashed.",
+                  (double)worker_pool_load(daemon->workers));
+    metrics_server(metrics, daemon->server);
+    metrics_reply(metrics, request);
+}
