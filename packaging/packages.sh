@@ -5,7 +5,7 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 # building, and running the daemons
 PACKAGES_BUILD="gcc libc6-dev cmake ninja-build pkg-config
     libssl-dev libh2o-evloop-dev libpq-dev libjansson-dev libjwt-dev libcurl4-openssl-dev libcyaml-dev libyaml-dev
-    liburcu-dev uthash-dev zlib1g-dev"
+    uthash-dev zlib1g-dev"
 # the quick start's walk
 PACKAGES_RUN="postgresql postgresql-common openssl curl ca-certificates procps jq python3"
 # the tests
