@@ -46,7 +46,7 @@ void access_log_request(h2o_req_t *req)
     count_route(request->listener, request->thread, request->route, req->res.status, took_us);
     if (!request->thread->server->options.access_log)
         return;
-    const struct log_field fields[] = {
+    struct log_field fields[10] = {
         LOG_TEXT("method", request->method),
         LOG_TEXT("path", request->path),
         LOG_NUMBER("status", req->res.status),
@@ -55,8 +55,11 @@ void access_log_request(h2o_req_t *req)
         LOG_TEXT("client", request->connection->client),
         LOG_TEXT("listener", request->listener->name),
         LOG_TEXT("request", request->id),
-        LOG_TEXT("user", request->user),
     };
-    size_t len = sizeof(fields) / sizeof(fields[0]);
-    log_event(LOG_LEVEL_INFO, "request", fields, request->user != NULL ? len : len - 1);
+    size_t len = 8;
+    if (request->user != NULL)
+        fields[len++] = LOG_TEXT("user", request->user);
+    if (request->trace.id[0] != '\0')
+        fields[len++] = LOG_TEXT("trace", request->trace.id);
+    log_event(LOG_LEVEL_INFO, "request", fields, len);
 }

@@ -77,6 +77,7 @@ static struct request *request_new(h2o_req_t *req, const struct listener *listen
              (unsigned long long)request->thread->id_next);
     /* An odd step through all 64-bit values: no two alike, and no counting of our traffic. */
     request->thread->id_next += UINT64_C(0x9e3779b97f4a7c15);
+    request_read_trace(request);
     h2o_req_getenv(req, H2O_STRLIT(ENV_NAME), 1)->base = (char *)request;
     return request;
 }

@@ -12,6 +12,7 @@
 #include "server/http/server.h"
 #include "server/http/timer.h"
 #include "server/http/tls.h"
+#include "server/http/trace.h"
 
 #include <h2o.h>
 #include <netinet/in.h>
@@ -174,6 +175,7 @@ struct request {
     char id[17];
     const char *user; /* for the access log, or NULL */
     uint64_t started_us;
+    struct trace trace;
     json_t *json;
     void *identity;
     void (*identity_free)(void *);
@@ -192,6 +194,8 @@ void dispatch_setup(struct listener *listener, h2o_hostconf_t *host);
 /* The request of h2o's request, NULL when h2o refused it before any handler. */
 struct request *request_of(h2o_req_t *req);
 
+/* The one traceparent of the request, if it is valid. */
+void request_read_trace(struct request *request);
 /* What of a request's head h2o lets pass and should not: both Content-Length and Transfer-Encoding,
  * either of them twice, two Hosts, Transfer-Encoding in HTTP/1.0, folded lines (RFC 9112 s3.2,
  * s5.2, s6.3). `head` is as received. */

@@ -38,6 +38,8 @@ static void add_standard_headers(struct request *request, int status, const char
         add_header(request, "content-type", content_type, strlen(content_type));
     add_header(request, "x-content-type-options", "nosniff", 7);
     add_header(request, "x-request-id", request->id, 16);
+    if (request->trace.id[0] != '\0')
+        add_header(request, "traceparent", request->trace.parent, TRACE_PARENT_LEN);
     if (!request->cache_control_set)
         add_header(request, "cache-control", "no-store", 8);
     if ((status == 429 || status == 503) && !request->retry_after_set)

@@ -2,7 +2,8 @@
  * afterwards.
  *
  * Each answer carries X-Content-Type-Options: nosniff, X-Request-Id, and Cache-Control: no-store
- * unless the handler set its own. The body is left out for HEAD, for 204 and for 304.
+ * unless the handler set its own; and the traceparent of the request, if that was valid. The body
+ * is left out for HEAD, for 204 and for 304.
  *
  * Errors are problem documents (RFC 9457, PROTOCOL section 3):
  *   {"type":"urn:sticps:problem:not_found","title":"Not Found","status":404,"code":"NOT_FOUND",

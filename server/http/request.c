@@ -290,6 +290,15 @@ const char *request_bearer(struct request *request)
     return copy(request, token, len);
 }
 
+/* Several of them are none (W3C Trace Context s3.2). */
+void request_read_trace(struct request *request)
+{
+    size_t cursor = 0;
+    const h2o_iovec_t *value = next_header(request, "traceparent", &cursor);
+    if (value != NULL && next_header(request, "traceparent", &cursor) == NULL)
+        (void)trace_parse(value->base, value->len, &request->trace);
+}
+
 /* ---- the body ---- */
 
 const void *request_body(const struct request *request, size_t *len)
