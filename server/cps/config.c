@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/read_file.h"
 #include "server/cps/config_schema.h"
+#include "server/http/reload.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -230,8 +231,10 @@ enum sticps_err config_load(const char *path, struct config **out, struct sticps
     if (code != STICPS_OK)
         return code;
     struct config *config = calloc(1, sizeof(*config));
-    code = config != NULL ? convert(&l, raw, config)
+    code = config != NULL ? raw_config_fixed(raw, &config->fixed, &config->fixed_len, err)
                           : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    if (code == STICPS_OK)
+        code = convert(&l, raw, config);
     if (code == STICPS_OK)
         *out = config;
     else
@@ -265,5 +268,16 @@ void config_free(struct config *config)
     free(config->anchors.anchor);
     free(config->anchors.state);
     free(config->tls_ca);
+    free(config->fixed);
     free(config);
+}
+
+enum sticps_err config_check_reload(const struct config *old, const struct config *fresh,
+                                    struct sticps_error *err)
+{
+    char key[64];
+    if (reload_differs(old->fixed, old->fixed_len, fresh->fixed, fresh->fixed_len, key,
+                       sizeof(key)))
+        return fail(err, STICPS_ERR_USAGE, NULL, "%s needs a restart", key);
+    return STICPS_OK;
 }

@@ -1,5 +1,5 @@
 /* The configuration of sticps-cpsd: one YAML file, read by a schema that refuses unknown keys. Read
- * once at start; a reload re-reads the files it names, not the configuration itself.
+ * at the start, and on SIGHUP into another struct config; each is constant.
  *
  * Called by main. Never opens a socket. */
 #ifndef SERVER_CPS_CONFIG_H
@@ -51,6 +51,8 @@ struct config {
     unsigned max_connections; /* 0: the server's default */
     unsigned max_per_address; /* 0: the server's default */
     bool access_log;
+    char *fixed; /* all that only a restart can change, as text; for config_check_reload */
+    size_t fixed_len;
 };
 
 /* STICPS_ERR_FILE, STICPS_ERR_USAGE; `where` is the file, the text names the key. On success the
@@ -58,5 +60,11 @@ struct config {
 enum sticps_err config_load(const char *path, struct config **out,
                             struct sticps_error *err) STICPS_MUST_CHECK;
 void config_free(struct config *config); /* accepts NULL */
+
+/* Whether `fresh` may take the place of `old` while the daemon runs: only spcs, limits, log and
+ * what private.token_file holds may differ. STICPS_ERR_USAGE, the text naming the first key that
+ * needs a restart. */
+enum sticps_err config_check_reload(const struct config *old, const struct config *fresh,
+                                    struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

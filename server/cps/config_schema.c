@@ -162,6 +162,22 @@ enum sticps_err raw_config_load(const char *path, struct raw_config **out, struc
     return STICPS_OK;
 }
 
+enum sticps_err raw_config_fixed(const struct raw_config *raw, char **text, size_t *len,
+                                 struct sticps_error *err)
+{
+    struct messages messages = {"", 0};
+    cyaml_config_t config = cyaml_config(&messages);
+    char any[] = "0000", *spc = any;
+    struct raw_config fixed = *raw;
+    fixed.spcs = (struct config_strings){&spc, 1};
+    fixed.limits = NULL;
+    fixed.log = NULL;
+    if (cyaml_save_data(text, len, &config, &config_schema, &fixed, 0) != CYAML_OK)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "the configuration cannot be kept: %s",
+                    messages.text);
+    return STICPS_OK;
+}
+
 void raw_config_free(struct raw_config *raw)
 {
     struct messages messages = {"", 0};

@@ -7,6 +7,7 @@
 #include "common/error.h"
 #include "server/cps/config.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum raw_truth { RAW_FALSE, RAW_TRUE };
@@ -71,6 +72,10 @@ struct raw_config {
 /* STICPS_ERR_FILE, STICPS_ERR_USAGE. */
 enum sticps_err raw_config_load(const char *path, struct raw_config **out,
                                 struct sticps_error *err) STICPS_MUST_CHECK;
+/* What of it a reload may not change, as libcyaml writes it: all but spcs, limits and log, so that
+ * a key of tomorrow needs a restart until somebody thinks about it. The caller frees *text. */
+enum sticps_err raw_config_fixed(const struct raw_config *raw, char **text, size_t *len,
+                                 struct sticps_error *err) STICPS_MUST_CHECK;
 void raw_config_free(struct raw_config *raw); /* accepts NULL */
 
 #endif

@@ -17,17 +17,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct reload;
+struct server;
 struct sticps_client;
 struct waiting;
 
 struct cps {
-    struct config *config;
+    const struct config *_Atomic config; /* what is in force; replaced by a reload */
     struct clock clock;
     struct store *store;
     struct trust *trust;
     struct ca_list *ca_list; /* NULL when a bundle is configured */
     struct sticps_client *client;
     struct server *server;
+    struct reload *reload;
     struct cps_counters *counters; /* one per server thread, by its index; outlive the threads */
 };
 

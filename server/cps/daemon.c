@@ -2,6 +2,7 @@
 
 #include "common/error.h"
 #include "server/cps/cps.h"
+#include "server/cps/reload.h"
 #include "server/cps/store_memory.h"
 #include "server/http/log.h"
 #include "server/http/server.h"
@@ -80,16 +81,8 @@ static void on_draining(struct server *server, void *arg)
 
 static void on_reload(struct server *server, void *arg)
 {
-    struct cps *cps = arg;
-    struct sticps_error err = {0};
-    if (server_reload_tls(server, &err) != STICPS_OK)
-        log_error("reload: the TLS certificates stay as they were: %s (%s)", err.text, err.where);
-    if (cps->ca_list != NULL)
-        ca_list_refresh(cps->ca_list);
-    else if (trust_load_bundle(cps->trust, cps->config->anchors.bundle, &err) != STICPS_OK)
-        log_error("reload: the approved STI-CAs stay as they were: %s (%s)", err.text, err.where);
-    else
-        log_info("reload: certificates and STI-CAs read again");
+    (void)server;
+    reload_run(arg);
 }
 
 /* ---- the parts ---- */
@@ -219,7 +212,7 @@ enum sticps_err daemon_check(const struct config *config, struct sticps_error *e
     return code;
 }
 
-enum sticps_err daemon_run(struct config *config, struct sticps_error *err)
+enum sticps_err daemon_run(const char *path, const struct config *config, struct sticps_error *err)
 {
     struct cps cps = {.config = config, .clock = clock_system};
     struct server_options options = {.threads = config->threads,
@@ -240,6 +233,8 @@ enum sticps_err daemon_run(struct config *config, struct sticps_error *err)
     if (code == STICPS_OK && cps.counters == NULL)
         code = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     if (code == STICPS_OK)
+        code = reload_new(path, &cps.reload, err);
+    if (code == STICPS_OK)
         code = open_parts(&cps, err);
     if (code == STICPS_OK)
         code = open_listeners(server, config, err);
@@ -253,5 +248,6 @@ enum sticps_err daemon_run(struct config *config, struct sticps_error *err)
     close_parts(&cps);
     server_free(server);
     free(cps.counters);
+    reload_free(cps.reload);
     return code;
 }

@@ -11,6 +11,7 @@ enum sticps_err daemon_check(const struct config *config,
                              struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* Serves until SIGTERM or SIGINT, then drains. `config` is borrowed. */
-enum sticps_err daemon_run(struct config *config, struct sticps_error *err) STICPS_MUST_CHECK;
+enum sticps_err daemon_run(const char *path, const struct config *config,
+                           struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

@@ -43,7 +43,7 @@ static int serve(const char *path, bool test)
         status = complain(&err, EXIT_USAGE);
     else if (test)
         printf("sticps-cpsd: %s is well formed\n", path);
-    else if (daemon_run(config, &err) != STICPS_OK)
+    else if (daemon_run(path, config, &err) != STICPS_OK)
         status = complain(&err, EXIT_FAILED);
     config_free(config);
     return status;

@@ -35,7 +35,7 @@ void access_log_request(h2o_req_t *req)
         struct connection *connection = connection_of(req);
         count(connection->thread, req->res.status);
         count_route(connection->listener, connection->thread, NULL, req->res.status, -1);
-        if (connection->thread->server->options.access_log)
+        if (atomic_load(&connection->thread->server->access_log))
             log_fields(LOG_LEVEL_INFO, "refused", LOG_TEXT("client", connection->client),
                        LOG_NUMBER("status", req->res.status),
                        LOG_TEXT("listener", connection->listener->name));
@@ -44,7 +44,7 @@ void access_log_request(h2o_req_t *req)
     int64_t took_us = since_us(request->started_us);
     count(request->thread, req->res.status);
     count_route(request->listener, request->thread, request->route, req->res.status, took_us);
-    if (!request->thread->server->options.access_log)
+    if (!atomic_load(&request->thread->server->access_log))
         return;
     struct log_field fields[10] = {
         LOG_TEXT("method", request->method),

@@ -37,8 +37,9 @@ struct server {
     size_t largest_body; /* of all routes */
     size_t stats_len;    /* struct route_stats of each thread */
     int stop_fd;         /* eventfd: server_stop writes to it */
-    int signal_fd;       /* -1 until server_stop_on_signals */
-    _Atomic int state;   /* enum server_state */
+    _Atomic bool access_log;
+    int signal_fd;     /* -1 until server_stop_on_signals */
+    _Atomic int state; /* enum server_state */
 
     pthread_mutex_t lock; /* guards what is below */
     pthread_cond_t changed;
@@ -174,8 +175,8 @@ struct request {
     size_t query_len;
     char id[17];
     const char *user; /* for the access log, or NULL */
-    uint64_t started_us;
     struct trace trace;
+    uint64_t started_us;
     json_t *json;
     void *identity;
     void (*identity_free)(void *);
@@ -193,9 +194,9 @@ struct request {
 void dispatch_setup(struct listener *listener, h2o_hostconf_t *host);
 /* The request of h2o's request, NULL when h2o refused it before any handler. */
 struct request *request_of(h2o_req_t *req);
-
 /* The one traceparent of the request, if it is valid. */
 void request_read_trace(struct request *request);
+
 /* What of a request's head h2o lets pass and should not: both Content-Length and Transfer-Encoding,
  * either of them twice, two Hosts, Transfer-Encoding in HTTP/1.0, folded lines (RFC 9112 s3.2,
  * s5.2, s6.3). `head` is as received. */

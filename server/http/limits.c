@@ -43,6 +43,14 @@ void limits_free(struct limits *limits)
     free(limits);
 }
 
+void limits_set(struct limits *limits, unsigned max_connections, unsigned max_per_address)
+{
+    pthread_mutex_lock(&limits->lock);
+    limits->max_connections = max_connections;
+    limits->max_per_address = max_per_address;
+    pthread_mutex_unlock(&limits->lock);
+}
+
 struct limits_key limits_key_of(const struct sockaddr *address)
 {
     struct limits_key key;

@@ -17,6 +17,9 @@ struct limits_key {
 struct limits *limits_new(unsigned max_connections, unsigned max_per_address);
 void limits_free(struct limits *limits); /* accepts NULL */
 
+/* Connections over a lowered limit stay. */
+void limits_set(struct limits *limits, unsigned max_connections, unsigned max_per_address);
+
 struct limits_key limits_key_of(const struct sockaddr *address);
 
 /* Counts one connection; false, and not counted, when a limit is reached. */

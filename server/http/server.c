@@ -11,6 +11,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#define DEFAULT_CONNECTIONS 10000
+#define DEFAULT_PER_ADDRESS 256
+
 /* ---- making ---- */
 
 static void fill_defaults(struct server_options *options)
@@ -24,8 +27,8 @@ static void fill_defaults(struct server_options *options)
 #define DEFAULT(member, value) \
     if (options->member == 0)  \
     options->member = (value)
-    DEFAULT(max_connections, 10000);
-    DEFAULT(max_per_address, 256);
+    DEFAULT(max_connections, DEFAULT_CONNECTIONS);
+    DEFAULT(max_per_address, DEFAULT_PER_ADDRESS);
     DEFAULT(request_timeout_ms, 10000);
     DEFAULT(handshake_timeout_ms, 5000);
     DEFAULT(write_timeout_ms, 60000);
@@ -69,6 +72,7 @@ enum sticps_err server_new(const struct server_options *options, struct server *
     fill_defaults(&server->options);
     server->threads_len = server->options.threads;
     server->signal_fd = -1;
+    atomic_init(&server->access_log, options->access_log);
     server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (server->stop_fd < 0) {
         enum sticps_err code = fail(err, STICPS_ERR_FILE, NULL, "eventfd: %s", strerror(errno));
@@ -192,6 +196,17 @@ enum sticps_err server_reload_tls(struct server *server, struct sticps_error *er
             first = code;
     }
     return first;
+}
+
+void server_tune(struct server *server, const struct server_tuning *tuning)
+{
+    unsigned connections =
+        tuning->max_connections != 0 ? tuning->max_connections : DEFAULT_CONNECTIONS;
+    unsigned per_address =
+        tuning->max_per_address != 0 ? tuning->max_per_address : DEFAULT_PER_ADDRESS;
+    raise_descriptor_limit(connections);
+    limits_set(server->limits, connections, per_address);
+    atomic_store(&server->access_log, tuning->access_log);
 }
 
 enum sticps_err server_stop_on_signals(struct server *server, struct sticps_error *err)

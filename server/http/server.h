@@ -92,6 +92,14 @@ enum sticps_err listener_reload_tls(struct listener *listener,
 enum sticps_err server_reload_tls(struct server *server,
                                   struct sticps_error *err) STICPS_MUST_CHECK;
 
+/* What may be changed while the server runs; 0 means the default, as in server_options. */
+struct server_tuning {
+    unsigned max_connections, max_per_address;
+    bool access_log;
+};
+/* Any thread. Connections over a lowered limit stay. */
+void server_tune(struct server *server, const struct server_tuning *tuning);
+
 /* Lets SIGTERM and SIGINT end server_run, and SIGHUP call options.reload. */
 enum sticps_err server_stop_on_signals(struct server *server,
                                        struct sticps_error *err) STICPS_MUST_CHECK;

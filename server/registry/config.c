@@ -1,5 +1,7 @@
 #include "server/registry/config.h"
 
+#include "server/http/reload.h"
+
 #include <cyaml/cyaml.h>
 #include <libgen.h>
 #include <libpq-fe.h>
@@ -317,6 +319,39 @@ void config_free(struct config *config)
 
     if (config != NULL)
         cyaml_free(cyaml_settings(&settings, NULL), &schema, config, 0);
+}
+
+static enum sticps_err write_text(const struct config *config, char **out, size_t *len,
+                                  struct sticps_error *err)
+{
+    cyaml_config_t settings;
+
+    if (cyaml_save_data(out, len, cyaml_settings(&settings, NULL), &schema, config, 0) != CYAML_OK)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "the configuration cannot be compared");
+    return STICPS_OK;
+}
+
+/* Compared as text, so that a key of tomorrow needs a restart until somebody thinks about it. */
+enum sticps_err config_check_reload(const struct config *old, const struct config *fresh,
+                                    struct sticps_error *err)
+{
+    struct config wanted = *old; /* with the changes that are allowed; borrows from both */
+    char *before = NULL, *after = NULL, key[64];
+    size_t before_len = 0, after_len = 0;
+    enum sticps_err rc;
+
+    wanted.list = fresh->list;
+    wanted.session = fresh->session;
+    wanted.limits = fresh->limits;
+    wanted.log = fresh->log;
+    rc = write_text(&wanted, &before, &before_len, err);
+    if (rc == STICPS_OK)
+        rc = write_text(fresh, &after, &after_len, err);
+    if (rc == STICPS_OK && reload_differs(before, before_len, after, after_len, key, sizeof(key)))
+        rc = fail(err, STICPS_ERR_USAGE, NULL, "%s needs a restart", key);
+    free(before);
+    free(after);
+    return rc;
 }
 
 struct url_rules config_url_rules(const struct config *config)

@@ -1,6 +1,6 @@
 /* The configuration file of sticps-registryd: YAML by one schema (config.c). An unknown key, a
  * missing key and a value out of range are errors. Relative paths are relative to the file. Read
- * once, at the start, and constant from then on. */
+ * at the start, and on SIGHUP into another struct config; each is constant. */
 #ifndef REGISTRY_CONFIG_H
 #define REGISTRY_CONFIG_H
 
@@ -77,6 +77,12 @@ struct config {
 enum sticps_err config_load(const char *path, struct config **out,
                             struct sticps_error *err) STICPS_MUST_CHECK;
 void config_free(struct config *config); /* accepts NULL */
+
+/* Whether `fresh` may take the place of `old` while the daemon runs: only session, limits, log and
+ * the members of list may differ. STICPS_ERR_USAGE, the text naming the first key that needs a
+ * restart. */
+enum sticps_err config_check_reload(const struct config *old, const struct config *fresh,
+                                    struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* The rules for CPS URLs that the configuration makes; borrows from it. */
 struct url_rules config_url_rules(const struct config *config);

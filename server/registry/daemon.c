@@ -10,6 +10,7 @@
 #include "server/registry/api.h"
 #include "server/registry/list_board.h"
 #include "server/registry/publisher.h"
+#include "server/registry/reload.h"
 #include "server/registry/routes.h"
 #include "server/registry/session.h"
 
@@ -117,13 +118,8 @@ static void on_thread_stop(struct server_thread *thread, void *arg, void *state)
 
 static void on_reload(struct server *server, void *arg)
 {
-    struct sticps_error err = {0};
-
-    (void)arg;
-    if (server_reload_tls(server, &err) == STICPS_OK)
-        log_info("the TLS certificate and key were read again");
-    else
-        log_error("the TLS certificate and key stay as they were: %s", err.text);
+    (void)server;
+    reload_run(arg);
 }
 
 /* ---- the run ---- */
@@ -198,9 +194,10 @@ static void daemon_clear(struct daemon *daemon, struct signer *signer)
     sessions_free(daemon->sessions);
     free(daemon->nodes);
     signer_free(signer);
+    reload_free(daemon->reload);
 }
 
-enum sticps_err daemon_run(const struct config *config, struct sticps_error *err)
+enum sticps_err daemon_run(const char *path, const struct config *config, struct sticps_error *err)
 {
     struct daemon daemon = {.clock = &clock_system, .config = config};
     struct signer *signer = NULL;
@@ -211,7 +208,9 @@ enum sticps_err daemon_run(const struct config *config, struct sticps_error *err
             "LAB SETTING: loopback and private addresses and any port are allowed in published "
             "URLs; never use it in production");
     daemon.url_rules = config_url_rules(config);
-    rc = make_server(&daemon, err);
+    rc = reload_new(path, &daemon.reload, err);
+    if (rc == STICPS_OK)
+        rc = make_server(&daemon, err);
     if (rc == STICPS_OK)
         rc = check_schema(config, err);
     if (rc == STICPS_OK)

@@ -16,6 +16,7 @@ struct db_pool;
 struct list_board;
 struct published_list;
 struct publisher;
+struct reload;
 struct request;
 struct server;
 struct server_thread;
@@ -24,7 +25,7 @@ struct worker_pool;
 
 struct daemon {
     const struct clock *clock;
-    const struct config *config;
+    const struct config *_Atomic config; /* what is in force; replaced by a reload */
     const struct signer *signer;
     struct url_rules url_rules;
     struct sessions *sessions;
@@ -32,6 +33,7 @@ struct daemon {
     struct list_board *board;
     struct publisher *publisher;
     struct server *server;
+    struct reload *reload;
     struct node *nodes; /* one per server thread, by its index */
 };
 
@@ -55,8 +57,10 @@ struct node *node_of(struct request *request);
 enum sticps_err daemon_check(const struct config *config,
                              struct sticps_error *err) STICPS_MUST_CHECK;
 
-/* Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the TLS files again. STICPS_ERR_STATE
+/* Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the configuration at `path` and the TLS
+ * files again (reload.h). STICPS_ERR_STATE
  * when the database has another schema; a database that cannot be reached is waited for. */
-enum sticps_err daemon_run(const struct config *config, struct sticps_error *err) STICPS_MUST_CHECK;
+enum sticps_err daemon_run(const char *path, const struct config *config,
+                           struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

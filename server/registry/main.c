@@ -69,7 +69,8 @@ static int run(const struct arguments *arguments, const struct config *config)
                arguments->config);
         return EXIT_DONE;
     }
-    return daemon_run(config, &err) == STICPS_OK ? EXIT_DONE : complain(&err, EXIT_FAILED);
+    return daemon_run(arguments->config, config, &err) == STICPS_OK ? EXIT_DONE
+                                                                    : complain(&err, EXIT_FAILED);
 }
 
 /* -1 to go on, else the exit status. */

@@ -20,7 +20,7 @@ struct session_key {
 
 struct sessions {
     const char *issuer;
-    unsigned lifetime;
+    _Atomic unsigned lifetime;
     const struct clock *clock;
     char *header; /* the first segment of every token of ours, with its dot */
     size_t header_len;
@@ -116,6 +116,11 @@ enum sticps_err session_token_make(const struct sessions *sessions, const char *
         return fail(err, STICPS_ERR_CRYPTO, NULL, "libjwt cannot make a token");
     *out = text;
     return STICPS_OK;
+}
+
+void sessions_set_lifetime(struct sessions *sessions, unsigned lifetime)
+{
+    atomic_store(&sessions->lifetime, lifetime);
 }
 
 unsigned session_token_lifetime(const struct sessions *sessions)

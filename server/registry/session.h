@@ -42,6 +42,8 @@ bool sessions_ready(const struct sessions *sessions);
 enum sticps_err session_token_make(const struct sessions *sessions, const char *sid,
                                    const char *user, char **out,
                                    struct sticps_error *err) STICPS_MUST_CHECK;
+/* Of tokens made from now on. Any thread. */
+void sessions_set_lifetime(struct sessions *sessions, unsigned lifetime);
 unsigned session_token_lifetime(const struct sessions *sessions);
 
 /* False for whatever is not a token of ours that is valid now: another alg, none, another key,

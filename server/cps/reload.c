@@ -1,0 +1,104 @@
+#include "server/cps/reload.h"
+
+#include "common/error.h"
+#include "server/cps/cps.h"
+#include "server/cps/daemon.h"
+#include "server/http/log.h"
+#include "server/http/server.h"
+
+#include <stdlib.h>
+
+/* Other threads may be looking at a configuration that was replaced, so all are kept: a kilobyte
+ * for each reload. */
+struct kept {
+    struct config *config;
+    struct kept *next;
+};
+
+struct reload {
+    const char *path;
+    struct kept *kept;
+};
+
+enum sticps_err reload_new(const char *path, struct reload **out, struct sticps_error *err)
+{
+    struct reload *reload = calloc(1, sizeof(*reload));
+    if (reload == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    reload->path = path;
+    *out = reload;
+    return STICPS_OK;
+}
+
+void reload_free(struct reload *reload)
+{
+    while (reload != NULL && reload->kept != NULL) {
+        struct kept *next = reload->kept->next;
+        config_free(reload->kept->config);
+        free(reload->kept);
+        reload->kept = next;
+    }
+    free(reload);
+}
+
+static void complain(const char *what, const struct sticps_error *err)
+{
+    log_error("reload REFUSED, %s stay as they were: %s%s%s", what, err->where,
+              err->where[0] != '\0' ? ": " : "", err->text);
+}
+
+static void reload_anchors(struct cps *cps)
+{
+    struct sticps_error err = {0};
+    if (cps->ca_list != NULL) {
+        ca_list_refresh(cps->ca_list);
+        log_info("reload: the list of STI-CAs is fetched anew");
+    } else if (trust_load_bundle(cps->trust, cps->config->anchors.bundle, &err) == STICPS_OK) {
+        log_info("reload: the approved STI-CAs were read again");
+    } else {
+        complain("the approved STI-CAs", &err);
+    }
+}
+
+static void put_in_force(struct cps *cps, struct config *fresh)
+{
+    struct kept *kept = malloc(sizeof(*kept));
+    const struct server_tuning tuning = {.max_connections = fresh->max_connections,
+                                         .max_per_address = fresh->max_per_address,
+                                         .access_log = fresh->access_log};
+    if (kept == NULL)
+        abort();
+    *kept = (struct kept){fresh, cps->reload->kept};
+    cps->reload->kept = kept;
+    cps->config = fresh;
+    server_tune(cps->server, &tuning);
+}
+
+static void reload_config(struct cps *cps)
+{
+    struct sticps_error err = {0};
+    struct config *fresh = NULL;
+    enum sticps_err code = config_load(cps->reload->path, &fresh, &err);
+    if (code == STICPS_OK)
+        code = config_check_reload(cps->config, fresh, &err);
+    if (code == STICPS_OK)
+        code = daemon_check(fresh, &err);
+    if (code != STICPS_OK) {
+        complain("the settings", &err);
+        config_free(fresh);
+        return;
+    }
+    put_in_force(cps, fresh);
+    log_info("reload: the configuration was read again");
+}
+
+void reload_run(struct cps *cps)
+{
+    struct sticps_error err = {0};
+    reload_anchors(cps);
+    if (server_reload_tls(cps->server, &err) == STICPS_OK)
+        log_info("reload: the TLS certificates and keys were read again");
+    else
+        complain("the TLS certificates and keys", &err);
+    reload_config(cps);
+}
