@@ -109,6 +109,7 @@ struct server_thread {
     h2o_linklist_t pendings;    /* struct pending whose request lives */
     size_t connections_open, lingering;
     size_t holds;
+    _Atomic uint64_t turned_at_ms; /* the loop, at its last sweep; for the watchdog */
     bool draining;
     uint64_t drain_deadline_ms;
 

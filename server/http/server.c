@@ -1,5 +1,6 @@
 #include "server/http/internal.h"
 #include "server/http/log.h"
+#include "server/http/sd_notify.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -9,10 +10,13 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEFAULT_CONNECTIONS 10000
 #define DEFAULT_PER_ADDRESS 256
+/* A loop turns four times a second at least, and a busy machine deserves some patience. */
+#define WATCHDOG_PATIENCE_MS 1000
 
 /* ---- making ---- */
 
@@ -268,6 +272,21 @@ static void log_listening(const struct listener *listener)
                LOG_TEXT("address", host), LOG_NUMBER("port", listener->port));
 }
 
+/* The time lets systemd tell this reload from one before it. */
+static void reload(struct server *server)
+{
+    struct timespec now;
+    char state[64];
+    if (server->options.reload == NULL)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
+             (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    sd_notify_send(state);
+    server->options.reload(server, server->options.arg);
+    sd_notify_send("READY=1");
+}
+
 /* True: stop. */
 static bool read_signals(struct server *server)
 {
@@ -276,18 +295,37 @@ static bool read_signals(struct server *server)
     while (read(server->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo != SIGHUP)
             stop = true;
-        else if (server->options.reload != NULL)
-            server->options.reload(server, server->options.arg);
+        else
+            reload(server);
     }
     return stop;
 }
 
+/* The watchdog hears of us only while every loop turns: a process whose main thread lives and whose
+ * server threads hang is to be restarted. */
+static void feed_watchdog(const struct server *server, uint64_t every_ms)
+{
+    uint64_t now_ms = monotonic_ms();
+    uint64_t patience_ms = every_ms > WATCHDOG_PATIENCE_MS ? every_ms : WATCHDOG_PATIENCE_MS;
+    for (size_t i = 0; i < server->threads_len; i++)
+        if (now_ms > atomic_load(&server->threads[i].turned_at_ms) + patience_ms)
+            return;
+    sd_notify_send("WATCHDOG=1");
+}
+
 static void wait_for_stop(struct server *server)
 {
+    /* Twice as often as is asked for, as sd_watchdog_enabled(3) recommends. */
+    uint64_t every_ms = sd_notify_watchdog_ms() / 2, due_ms = monotonic_ms();
     struct pollfd polled[2] = {{.fd = server->stop_fd, .events = POLLIN},
                                {.fd = server->signal_fd, .events = POLLIN}};
     for (;;) {
-        if (poll(polled, 2, -1) < 0)
+        uint64_t now_ms = monotonic_ms();
+        if (every_ms != 0 && now_ms >= due_ms) {
+            feed_watchdog(server, every_ms);
+            due_ms = now_ms + every_ms;
+        }
+        if (poll(polled, 2, every_ms != 0 ? (int)(due_ms - now_ms) : -1) < 0)
             continue; /* EINTR */
         if (polled[0].revents != 0)
             return;
@@ -309,7 +347,9 @@ enum sticps_err server_run(struct server *server, struct sticps_error *err)
     if (code == STICPS_OK) {
         for (struct listener *each = server->listeners; each != NULL; each = each->next)
             log_listening(each);
+        sd_notify_send("READY=1");
         wait_for_stop(server);
+        sd_notify_send("STOPPING=1");
         log_info("stopping");
     }
     atomic_store(&server->state, SERVER_DRAINING);

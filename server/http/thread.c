@@ -96,6 +96,7 @@ static void on_sweep(struct timer *timer)
         connections_abort(thread);
     }
     connections_sweep(thread);
+    atomic_store(&thread->turned_at_ms, monotonic_ms());
     timer_start(thread, timer, thread->draining ? SWEEP_DRAINING_MS : SWEEP_MS, on_sweep);
 }
 
@@ -268,6 +269,7 @@ void *thread_main(void *arg)
     }
     if (code == STICPS_OK)
         code = start_accepting(thread, &err);
+    atomic_store(&thread->turned_at_ms, monotonic_ms());
     report_start(server, code, &err);
     timer_start(thread, &thread->sweep, SWEEP_MS, on_sweep);
     if (code != STICPS_OK)
