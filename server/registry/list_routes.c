@@ -37,15 +37,18 @@ static void on_session(const struct db_result *result, void *arg)
 {
     struct pending *pending = arg;
     struct request *request = pending_request(pending);
-    void (*const *then)(struct request *) = pending_data(pending);
 
     if (request != NULL && api_result_ok(request, result)) {
         const char *outcome = db_text(result->rows, 0, 0);
 
-        if (strcmp(outcome, "OK") == 0)
-            (*then)(request);
-        else
-            api_reply_refusal(request, outcome, db_text(result->rows, 0, 1), 0);
+        if (strcmp(outcome, "OK") == 0) {
+            void (*then)(struct request *) =
+                *(void (*const *)(struct request *))pending_data(pending);
+
+            then(pending_detach(pending)); /* it may wait for something else */
+            return;
+        }
+        api_reply_refusal(request, outcome, db_text(result->rows, 0, 1), 0);
     }
     pending_done(pending);
 }

@@ -339,6 +339,11 @@ def test_private_lists_need_a_session(registry):
         assert reply.status == 200
         assert reply.headers["Cache-Control"].startswith("private")
     assert one.anonymous.get("/download/v1/certificate/certificateId_1.crt").status == 200
+    one.pa.post("/api/v1/publications")
+    wait_until(lambda: claims(one.pa.get(BARE).body.decode())["sequence"] == 2, 5, what="publication")
+    earlier = one.pa.get(f"{BARE}/1")  # from the database, after the session was found there
+    assert (earlier.status, claims(earlier.body.decode())["sequence"]) == (200, 1)
+    assert one.pa.get(f"{BARE}/3").status == 404
     one.pa.post("/api/v1/auth/logout")
     for path in (BARE, ENVELOPE, f"{BARE}/1"):
         assert one.pa.get(path).status == 401
