@@ -299,11 +299,11 @@ def test_restart_without_the_list_server(cps, make, ca_list):
 
 
 def test_an_expired_list_fails_closed(cps, make, ca_list):
-    ca_list.set("sti-ca", lifetime=4)
+    ca_list.set("sti-ca", lifetime=10)
     node = with_list(cps, ca_list).start()
-    eventually(node, make, 201, timeout=3)
+    eventually(node, make, 201, timeout=8)
     del ca_list.server.files[ca_list.path]
-    eventually(node, make, 503)
+    eventually(node, make, 503, timeout=20)
     node.restart()  # the held list is no better for a restart
     assert node.deliver(make()).status == 503
     ca_list.set("sti-ca")
