@@ -45,6 +45,13 @@ static const cyaml_schema_field_t list_fields[] = {
     SWITCH("public", struct config_list, is_public),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t ca_list_fields[] = {
+    CYAML_FIELD_STRING_PTR("directory", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct config_ca_list, directory, 1, 4096),
+    NUMBER("lifetime", struct config_ca_list, lifetime),
+    NUMBER("period", struct config_ca_list, period),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_value_t port = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint16_t)};
 static const cyaml_schema_field_t cps_url_fields[] = {
     CYAML_FIELD_SEQUENCE("ports", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_cps_url,
@@ -76,6 +83,7 @@ static const cyaml_schema_field_t fields[] = {
     TEXT("base_url", struct config, base_url),
     CYAML_FIELD_MAPPING("signer", CYAML_FLAG_DEFAULT, struct config, signer, signer_fields),
     CYAML_FIELD_MAPPING("list", CYAML_FLAG_OPTIONAL, struct config, list, list_fields),
+    CYAML_FIELD_MAPPING("ca_list", CYAML_FLAG_OPTIONAL, struct config, ca_list, ca_list_fields),
     CYAML_FIELD_MAPPING("cps_url", CYAML_FLAG_OPTIONAL, struct config, cps_url, cps_url_fields),
     SWITCH("lab", struct config, lab),
     CYAML_FIELD_MAPPING("session", CYAML_FLAG_OPTIONAL, struct config, session, session_fields),
@@ -171,6 +179,21 @@ struct range {
     unsigned fallback, min, max;
 };
 
+static bool check_period(unsigned lifetime, unsigned *period)
+{
+    if (*period == 0)
+        *period = lifetime / 4 > 0 ? lifetime / 4 : 1;
+    return *period <= lifetime / 2;
+}
+
+static enum sticps_err refuse_period(const char *path, const char *list, struct sticps_error *err)
+{
+    return fail(err, STICPS_ERR_USAGE, path,
+                "%s.period must be at most half of %s.lifetime, so that a list is always replaced "
+                "well before it expires",
+                list, list);
+}
+
 static enum sticps_err check_numbers(struct config *config, const char *path,
                                      struct sticps_error *err)
 {
@@ -179,6 +202,7 @@ static enum sticps_err check_numbers(struct config *config, const char *path,
         {"threads", &config->threads, 0, 0, 64},
         {"database.connections", &config->database.connections, 4, 1, 64},
         {"list.lifetime", &config->list.lifetime, 86400, 2, MAX_LIFETIME},
+        {"ca_list.lifetime", &config->ca_list.lifetime, 86400, 2, MAX_LIFETIME},
         {"list.debounce_ms", &config->list.debounce_ms, 1000, 1, 60000},
         {"session.access_lifetime", &config->session.access_lifetime, 900, 1, 86400},
         {"session.refresh_lifetime", &config->session.refresh_lifetime, 86400, 2, 31536000},
@@ -186,6 +210,9 @@ static enum sticps_err check_numbers(struct config *config, const char *path,
         {"limits.per_address", &config->limits.per_address, 0, 0, 1000000},
     };
 
+    if (config->ca_list.directory == NULL &&
+        (config->ca_list.lifetime > 0 || config->ca_list.period > 0))
+        return fail(err, STICPS_ERR_USAGE, path, "ca_list.directory is missing");
     for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
         const struct range *range = &first[i];
 
@@ -195,12 +222,10 @@ static enum sticps_err check_numbers(struct config *config, const char *path,
             return fail(err, STICPS_ERR_USAGE, path, "%s must be from %u to %u", range->key,
                         range->min, range->max);
     }
-    if (config->list.period == 0)
-        config->list.period = config->list.lifetime / 4 > 0 ? config->list.lifetime / 4 : 1;
-    if (config->list.period > config->list.lifetime / 2)
-        return fail(err, STICPS_ERR_USAGE, path,
-                    "list.period must be at most half of list.lifetime, so that a list is always "
-                    "replaced well before it expires");
+    if (!check_period(config->list.lifetime, &config->list.period))
+        return refuse_period(path, "list", err);
+    if (!check_period(config->ca_list.lifetime, &config->ca_list.period))
+        return refuse_period(path, "ca_list", err);
     if (config->session.refresh_lifetime < config->session.access_lifetime)
         return fail(err, STICPS_ERR_USAGE, path,
                     "session.refresh_lifetime must not be shorter than session.access_lifetime");
@@ -265,8 +290,12 @@ static enum sticps_err make_absolute(char **file, const char *folder, struct sti
 static enum sticps_err resolve_paths(struct config *config, const char *path,
                                      struct sticps_error *err)
 {
-    char **const files[] = {&config->tls.certificate, &config->tls.key, &config->tls_ca,
-                            &config->signer.key, &config->signer.certificate};
+    char **const files[] = {&config->tls.certificate,
+                            &config->tls.key,
+                            &config->tls_ca,
+                            &config->signer.key,
+                            &config->signer.certificate,
+                            &config->ca_list.directory};
     enum sticps_err rc = STICPS_OK;
     char *copy = strdup(path);
 
@@ -341,6 +370,7 @@ enum sticps_err config_check_reload(const struct config *old, const struct confi
     enum sticps_err rc;
 
     wanted.list = fresh->list;
+    wanted.ca_list = fresh->ca_list;
     wanted.session = fresh->session;
     wanted.limits = fresh->limits;
     wanted.log = fresh->log;

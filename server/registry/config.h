@@ -35,6 +35,12 @@ struct config_list {
     enum config_switch is_public; /* off: a list needs a session */
 };
 
+struct config_ca_list {
+    char *directory;   /* of the approved STI-CAs' certificates; NULL: no such list is published */
+    unsigned lifetime; /* as in config_list */
+    unsigned period;
+};
+
 struct config_cps_url {
     uint16_t *ports; /* allowed in a CPS URL beside 443 */
     unsigned ports_count;
@@ -64,6 +70,7 @@ struct config {
     char *base_url; /* public, https, without a slash at the end */
     struct config_signer signer;
     struct config_list list;
+    struct config_ca_list ca_list;
     struct config_cps_url cps_url;
     enum config_switch lab; /* loopback and private addresses, any port; never in production */
     struct config_session session;
@@ -79,8 +86,8 @@ enum sticps_err config_load(const char *path, struct config **out,
 void config_free(struct config *config); /* accepts NULL */
 
 /* Whether `fresh` may take the place of `old` while the daemon runs: only session, limits, log and
- * the members of list may differ. STICPS_ERR_USAGE, the text naming the first key that needs a
- * restart. */
+ * the members of list and ca_list may differ. STICPS_ERR_USAGE, the text naming the first key that
+ * needs a restart. */
 enum sticps_err config_check_reload(const struct config *old, const struct config *fresh,
                                     struct sticps_error *err) STICPS_MUST_CHECK;
 

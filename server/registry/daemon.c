@@ -118,8 +118,11 @@ static void on_thread_stop(struct server_thread *thread, void *arg, void *state)
 
 static void on_reload(struct server *server, void *arg)
 {
+    struct daemon *daemon = arg;
+
     (void)server;
-    reload_run(arg);
+    reload_run(daemon);
+    publisher_look(daemon->publisher);
 }
 
 /* ---- the run ---- */

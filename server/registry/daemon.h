@@ -8,13 +8,13 @@
 #include "server/http/timer.h"
 #include "server/registry/node_stats.h"
 #include "server/registry/config.h"
+#include "server/registry/published_list.h"
 #include "server/registry/signer.h"
 
 #include <stdbool.h>
 
 struct db_pool;
 struct list_board;
-struct published_list;
 struct publisher;
 struct reload;
 struct request;
@@ -43,10 +43,10 @@ struct node {
     struct daemon *daemon;
     struct server_thread *thread;
     struct db_pool *pool;
-    struct published_list *list; /* a reference; NULL before the first list is loaded */
-    bool left;                   /* takes no lists any more */
-    struct node_stats stats;     /* for metrics, any thread */
-    struct timer second;         /* copies the pool's state there */
+    struct published_list *lists[LIST_KINDS]; /* references; NULL before the first is loaded */
+    bool left;                                /* takes no lists any more */
+    struct node_stats stats;                  /* for metrics, any thread */
+    struct timer second;                      /* copies the pool's state there */
 };
 
 /* The node that a request is on. */
@@ -57,8 +57,8 @@ struct node *node_of(struct request *request);
 enum sticps_err daemon_check(const struct config *config,
                              struct sticps_error *err) STICPS_MUST_CHECK;
 
-/* Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the configuration at `path` and the TLS
- * files again (reload.h). STICPS_ERR_STATE
+/* Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the configuration at `path`, the TLS
+ * files (reload.h) and the directory of STI-CAs again. STICPS_ERR_STATE
  * when the database has another schema; a database that cannot be reached is waited for. */
 enum sticps_err daemon_run(const char *path, const struct config *config,
                            struct sticps_error *err) STICPS_MUST_CHECK;

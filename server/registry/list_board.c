@@ -2,7 +2,6 @@
 
 #include "server/http/server.h"
 #include "server/registry/daemon.h"
-#include "server/registry/published_list.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -11,7 +10,7 @@
 
 struct list_board {
     pthread_mutex_t lock;
-    struct published_list *current;
+    struct published_list *current[LIST_KINDS];
     struct node *nodes[NODES_MAX];
 };
 
@@ -35,7 +34,8 @@ void list_board_free(struct list_board *board)
 {
     if (board == NULL)
         return;
-    published_list_unref(board->current);
+    for (size_t kind = 0; kind < LIST_KINDS; kind++)
+        published_list_unref(board->current[kind]);
     pthread_mutex_destroy(&board->lock);
     free(board);
 }
@@ -50,7 +50,9 @@ enum sticps_err list_board_join(struct list_board *board, struct node *node,
         if (board->nodes[i] != NULL)
             continue;
         board->nodes[i] = node;
-        node->list = board->current != NULL ? published_list_ref(board->current) : NULL;
+        for (size_t kind = 0; kind < LIST_KINDS; kind++)
+            node->lists[kind] =
+                board->current[kind] != NULL ? published_list_ref(board->current[kind]) : NULL;
         rc = STICPS_OK;
     }
     pthread_mutex_unlock(&board->lock);
@@ -64,8 +66,10 @@ void list_board_leave(struct list_board *board, struct node *node)
         if (board->nodes[i] == node)
             board->nodes[i] = NULL;
     pthread_mutex_unlock(&board->lock);
-    published_list_unref(node->list);
-    node->list = NULL;
+    for (size_t kind = 0; kind < LIST_KINDS; kind++) {
+        published_list_unref(node->lists[kind]);
+        node->lists[kind] = NULL;
+    }
     node->left = true;
 }
 
@@ -74,10 +78,11 @@ static void on_delivery(void *arg)
 {
     struct delivery *delivery = arg;
     struct node *node = delivery->node;
+    struct published_list **held = &node->lists[delivery->list->kind];
 
-    if (!node->left && (node->list == NULL || node->list->sequence < delivery->list->sequence)) {
-        published_list_unref(node->list);
-        node->list = delivery->list;
+    if (!node->left && (*held == NULL || (*held)->sequence < delivery->list->sequence)) {
+        published_list_unref(*held);
+        *held = delivery->list;
     } else {
         published_list_unref(delivery->list);
     }
@@ -99,10 +104,12 @@ static void deliver(struct node *node, struct published_list *list)
 
 void list_board_put(struct list_board *board, struct published_list *list)
 {
+    struct published_list **current = &board->current[list->kind];
+
     pthread_mutex_lock(&board->lock);
-    if (board->current == NULL || board->current->sequence < list->sequence) {
-        published_list_unref(board->current);
-        board->current = published_list_ref(list);
+    if (*current == NULL || (*current)->sequence < list->sequence) {
+        published_list_unref(*current);
+        *current = published_list_ref(list);
         for (size_t i = 0; i < NODES_MAX; i++)
             if (board->nodes[i] != NULL)
                 deliver(board->nodes[i], list);
@@ -110,10 +117,10 @@ void list_board_put(struct list_board *board, struct published_list *list)
     pthread_mutex_unlock(&board->lock);
 }
 
-int64_t list_board_sequence(struct list_board *board)
+int64_t list_board_sequence(struct list_board *board, enum list_kind kind)
 {
     pthread_mutex_lock(&board->lock);
-    int64_t sequence = board->current != NULL ? board->current->sequence : 0;
+    int64_t sequence = board->current[kind] != NULL ? board->current[kind]->sequence : 0;
     pthread_mutex_unlock(&board->lock);
     return sequence;
 }

@@ -1,29 +1,29 @@
-/* Hands each new list to every server thread: the publisher thread puts it up, each thread gets a
- * reference of its own by message, so that serving a list shares nothing. */
+/* Hands each new list of either kind to every server thread: the publisher thread puts it up, each
+ * thread gets a reference of its own by message, so that serving a list shares nothing. */
 #ifndef REGISTRY_LIST_BOARD_H
 #define REGISTRY_LIST_BOARD_H
 
 #include "common/error.h"
+#include "server/registry/published_list.h"
 
 #include <stdint.h>
 
 struct list_board;
 struct node;
-struct published_list;
 
 enum sticps_err list_board_new(struct list_board **out, struct sticps_error *err) STICPS_MUST_CHECK;
 void list_board_free(struct list_board *board); /* accepts NULL; after all nodes have left */
 
-/* A server thread begins and ends; on that thread. Joining gives it the current list. */
+/* A server thread begins and ends; on that thread. Joining gives it the current lists. */
 enum sticps_err list_board_join(struct list_board *board, struct node *node,
                                 struct sticps_error *err) STICPS_MUST_CHECK;
 void list_board_leave(struct list_board *board, struct node *node);
 
-/* Puts up a list; the caller keeps its reference. One that is not newer than the current one is
- * ignored. Any thread. */
+/* Puts up a list; the caller keeps its reference. One that is not newer than the current one of
+ * its kind is ignored. Any thread. */
 void list_board_put(struct list_board *board, struct published_list *list);
 
-/* The current list's sequence, 0 when there is none. Any thread. */
-int64_t list_board_sequence(struct list_board *board);
+/* The sequence of the current list of a kind, 0 when there is none. Any thread. */
+int64_t list_board_sequence(struct list_board *board, enum list_kind kind);
 
 #endif

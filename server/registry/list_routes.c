@@ -33,6 +33,12 @@ static bool not_modified(struct request *request, const char *etag)
 
 /* ---- the session that a list may need ---- */
 
+/* What follows, and for which list. */
+struct demand {
+    void (*then)(struct request *, enum list_kind kind);
+    enum list_kind kind;
+};
+
 static void on_session(const struct db_result *result, void *arg)
 {
     struct pending *pending = arg;
@@ -42,10 +48,9 @@ static void on_session(const struct db_result *result, void *arg)
         const char *outcome = db_text(result->rows, 0, 0);
 
         if (strcmp(outcome, "OK") == 0) {
-            void (*then)(struct request *) =
-                *(void (*const *)(struct request *))pending_data(pending);
+            const struct demand demand = *(const struct demand *)pending_data(pending);
 
-            then(pending_detach(pending)); /* it may wait for something else */
+            demand.then(pending_detach(pending), demand.kind); /* it may wait for something else */
             return;
         }
         api_reply_refusal(request, outcome, db_text(result->rows, 0, 1), 0);
@@ -54,20 +59,21 @@ static void on_session(const struct db_result *result, void *arg)
 }
 
 /* Goes on with `then` at once, or when the session of the request has been found alive. */
-static void when_allowed(struct request *request, void (*then)(struct request *))
+static void when_allowed(struct request *request, void (*then)(struct request *, enum list_kind),
+                         enum list_kind kind)
 {
     static const struct db_statement statement = {
         "session_check", "SELECT outcome, detail FROM session_check($1::uuid)", 1};
     const char *sid = api_session_id(request);
 
     if (sid == NULL) {
-        then(request);
+        then(request, kind);
         return;
     }
-    void (**data)(struct request *) = malloc(sizeof(*data));
+    struct demand *data = malloc(sizeof(*data));
     if (data == NULL)
         abort();
-    *data = then;
+    *data = (struct demand){then, kind};
     db_query(node_of(request)->pool, &statement, &sid, 0, on_session,
              pending_new(request, 0, data, free));
 }
@@ -88,41 +94,53 @@ static void serve(struct request *request, const struct list_form *form, const c
     reply_shared(request, 200, type, gzip ? form->gzip : form->plain);
 }
 
-static const struct published_list *current(struct request *request)
+static const struct published_list *current(struct request *request, enum list_kind kind)
 {
     struct node *node = node_of(request);
-    const struct published_list *list = node->list;
+    const struct published_list *list = node->lists[kind];
 
     node_stats_fetch(&node->stats, request_header(request, "user-agent"));
-    if (list == NULL)
+    if (list == NULL && kind == LIST_CA && node->daemon->config->ca_list.directory == NULL)
+        reply_problem(request, &PROBLEM_NOT_FOUND, "no list of STI-CAs is published here");
+    else if (list == NULL)
         reply_problem(request, &PROBLEM_UNAVAILABLE, "no list has been loaded yet; try again");
     return list;
 }
 
-static void serve_bare(struct request *request)
+static void serve_bare(struct request *request, enum list_kind kind)
 {
-    const struct published_list *list = current(request);
+    const struct published_list *list = current(request, kind);
 
     if (list != NULL)
         serve(request, &list->bare, JWT_TYPE);
 }
 
-static void serve_envelope(struct request *request)
+static void serve_envelope(struct request *request, enum list_kind kind)
 {
-    const struct published_list *list = current(request);
+    const struct published_list *list = current(request, kind);
 
     if (list != NULL)
         serve(request, &list->envelope, "application/json");
 }
 
-void list_get(struct request *request)
+void cps_list_get_newest(struct request *request)
 {
-    when_allowed(request, serve_bare);
+    when_allowed(request, serve_bare, LIST_CPS);
 }
 
-void list_get_envelope(struct request *request)
+void cps_list_get_envelope(struct request *request)
 {
-    when_allowed(request, serve_envelope);
+    when_allowed(request, serve_envelope, LIST_CPS);
+}
+
+void ca_list_get_newest(struct request *request)
+{
+    when_allowed(request, serve_bare, LIST_CA);
+}
+
+void ca_list_get_envelope(struct request *request)
+{
+    when_allowed(request, serve_envelope, LIST_CA);
 }
 
 /* ---- earlier lists ---- */
@@ -157,30 +175,37 @@ static void on_earlier(const struct db_result *result, void *arg)
     pending_done(pending);
 }
 
-static void serve_earlier(struct request *request)
+static void serve_earlier(struct request *request, enum list_kind kind)
 {
     static const struct db_statement statement = {
         "publication_get",
-        "SELECT sequence, jws FROM publication WHERE kind = 'cps-list' AND sequence = $1::bigint",
-        1};
+        "SELECT sequence, jws FROM publication WHERE kind = $1 AND sequence = $2::bigint", 2};
     const struct node *node = node_of(request);
+    const struct published_list *list = node->lists[kind];
     const char *text = request_param(request, "sequence");
+    const char *params[] = {list_kind_name(kind), text};
     int64_t sequence = parse_sequence(text);
 
     if (sequence == 0) {
         reply_problem(request, &PROBLEM_NOT_FOUND, "there is no publication of that number");
-    } else if (node->list != NULL && node->list->sequence == sequence) {
+    } else if (list != NULL && list->sequence == sequence) {
         cache_for(request, true, "max-age=31536000, immutable");
-        if (!not_modified(request, node->list->bare.etag))
-            reply_shared(request, 200, JWT_TYPE, node->list->bare.plain);
+        if (!not_modified(request, list->bare.etag))
+            reply_shared(request, 200, JWT_TYPE, list->bare.plain);
     } else {
-        db_query(node->pool, &statement, &text, 0, on_earlier, pending_new(request, 0, NULL, NULL));
+        db_query(node->pool, &statement, params, 0, on_earlier,
+                 pending_new(request, 0, NULL, NULL));
     }
 }
 
-void list_get_earlier(struct request *request)
+void cps_list_get_earlier(struct request *request)
 {
-    when_allowed(request, serve_earlier);
+    when_allowed(request, serve_earlier, LIST_CPS);
+}
+
+void ca_list_get_earlier(struct request *request)
+{
+    when_allowed(request, serve_earlier, LIST_CA);
 }
 
 /* ---- certificates ---- */

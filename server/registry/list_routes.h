@@ -5,9 +5,14 @@
 
 struct request;
 
-void list_get_envelope(struct request *request);    /* GET /api/v1/cps-list */
-void list_get(struct request *request);             /* GET /download/v1/cps-list */
-void list_get_earlier(struct request *request);     /* GET /download/v1/cps-list/{sequence} */
+void cps_list_get_envelope(struct request *request); /* GET /api/v1/cps-list */
+void cps_list_get_newest(struct request *request);   /* GET /download/v1/cps-list */
+void cps_list_get_earlier(struct request *request);  /* GET /download/v1/cps-list/{sequence} */
+/* The same for the list of STI-CAs; 404 where there is none and none is configured. */
+void ca_list_get_envelope(struct request *request); /* GET /api/v1/ca-list */
+void ca_list_get_newest(struct request *request);   /* GET /download/v1/ca-list */
+void ca_list_get_earlier(struct request *request);  /* GET /download/v1/ca-list/{sequence} */
+
 void list_get_certificate(struct request *request); /* GET /download/v1/certificate/{file} */
 
 #endif

@@ -10,7 +10,7 @@
 static void write_list(struct metrics *metrics, const struct node *node,
                        const struct publisher_status *status, int64_t now)
 {
-    const struct published_list *list = node->list;
+    const struct published_list *list = node->lists[LIST_CPS];
 
     metrics_gauge(metrics, "sticps_list_sequence", "Sequence of the list that is served.",
                   list != NULL ? (double)list->sequence : 0);
@@ -24,13 +24,30 @@ static void write_list(struct metrics *metrics, const struct node *node,
                   (double)status->entries);
 }
 
+/* Nothing where no list of STI-CAs is published. */
+static void write_ca_list(struct metrics *metrics, const struct node *node,
+                          const struct publisher_status *status)
+{
+    const struct published_list *list = node->lists[LIST_CA];
+
+    if (list == NULL && node->daemon->config->ca_list.directory == NULL)
+        return;
+    metrics_gauge(metrics, "sticps_ca_list_sequence", "Sequence of the list of STI-CAs.",
+                  list != NULL ? (double)list->sequence : 0);
+    metrics_gauge(metrics, "sticps_ca_list_expires_timestamp_seconds",
+                  "exp of the list of STI-CAs.", list != NULL ? (double)list->exp : 0);
+    metrics_gauge(metrics, "sticps_ca_list_failed",
+                  "1 while the list of STI-CAs cannot be brought up to date.",
+                  status->trouble[LIST_CA][0] != '\0');
+}
+
 static void write_publisher(struct metrics *metrics, const struct publisher_status *status)
 {
     metrics_gauge(metrics, "sticps_publisher_leader", "1 on the node that publishes.",
                   status->leader);
     metrics_gauge(metrics, "sticps_publishing_failed",
                   "1 while a list that is due cannot be published.",
-                  status->publishing_trouble[0] != '\0');
+                  status->trouble[LIST_CPS][0] != '\0');
     metrics_gauge(metrics, "sticps_database_up",
                   "1 when the publisher reached the database at its last look.", status->database);
 }
@@ -45,6 +62,7 @@ void status_metrics(struct request *request)
 
     publisher_status(daemon->publisher, &status);
     write_list(metrics, node, &status, now);
+    write_ca_list(metrics, node, &status);
     write_publisher(metrics, &status);
     node_stats_write(metrics, daemon->nodes, server_threads(daemon->server));
     metrics_certificates(metrics, daemon->server, now);

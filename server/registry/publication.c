@@ -15,9 +15,10 @@
 struct draft {
     int64_t last;          /* sequence */
     char last_content[65]; /* "" when there is no list yet */
-    struct db_result rows; /* list_entries(); the entries borrow their URLs from it */
+    struct db_result rows; /* what the list will say; the entries borrow their texts from it */
     bool rows_held;
-    struct cps_entry *entries;
+    struct cps_entry *entries; /* of a cpsMapping */
+    const char **pems;         /* of a trustList */
     size_t len;
     char content[65];
     char *mark_spcs, *mark_versions; /* array literals, NULL when nothing is to be marked */
@@ -30,6 +31,7 @@ static void draft_clear(struct draft *draft)
     if (draft->rows_held)
         db_sync_clear(&draft->rows);
     free(draft->entries);
+    free(draft->pems);
     free(draft->mark_spcs);
     free(draft->mark_versions);
     free(draft->jws);
@@ -63,16 +65,18 @@ static enum sticps_err commit(struct db_sync *db, struct sticps_error *err)
 }
 
 /* Takes the lock on the sequence, and reads what the last list said. */
-static enum sticps_err lock_state(struct db_sync *db, struct draft *draft, struct sticps_error *err)
+static enum sticps_err lock_state(struct db_sync *db, enum list_kind kind, struct draft *draft,
+                                  struct sticps_error *err)
 {
+    const char *params[] = {list_kind_name(kind)};
     struct db_result result;
     enum sticps_err rc = STICPS_OK;
 
-    if (db_sync_exec(db, "SELECT sequence FROM list_state WHERE kind = 'cps-list' FOR UPDATE", 0,
-                     NULL, PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
+    if (db_sync_exec(db, "SELECT sequence FROM list_state WHERE kind = $1 FOR UPDATE", 1, params,
+                     PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
         rc = db_sync_fail(&result, "lock on the sequence", err);
     else if (PQntuples(result.rows) != 1)
-        rc = fail(err, STICPS_ERR_STATE, NULL, "list_state has no row for cps-list");
+        rc = fail(err, STICPS_ERR_STATE, NULL, "list_state has no row for %s", params[0]);
     else
         draft->last = db_int(result.rows, 0, 0);
     db_sync_clear(&result);
@@ -80,9 +84,9 @@ static enum sticps_err lock_state(struct db_sync *db, struct draft *draft, struc
         return rc;
 
     if (db_sync_exec(db,
-                     "SELECT content FROM publication WHERE kind = 'cps-list' "
+                     "SELECT content FROM publication WHERE kind = $1 "
                      "ORDER BY sequence DESC LIMIT 1",
-                     0, NULL, PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
+                     1, params, PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
         rc = db_sync_fail(&result, "last publication", err);
     else
         snprintf(draft->last_content, sizeof(draft->last_content), "%s",
@@ -137,45 +141,75 @@ static enum sticps_err gather_marks(struct draft *draft, struct sticps_error *er
     return rc;
 }
 
-/* Checks every row and computes the hash of the content. */
+/* The hash of the content: the first columns of every row. */
+static enum sticps_err hash_rows(const PGresult *rows, int columns, char out[65],
+                                 struct sticps_error *err)
+{
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+
+    if (hash == NULL || EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1) {
+        EVP_MD_CTX_free(hash);
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    }
+    for (int row = 0; row < PQntuples(rows); row++)
+        for (int column = 0; column < columns; column++) {
+            const char *text = db_text(rows, row, column);
+
+            EVP_DigestUpdate(hash, text, strlen(text) + 1);
+        }
+    EVP_DigestFinal_ex(hash, digest, NULL);
+    EVP_MD_CTX_free(hash);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    return STICPS_OK;
+}
+
+/* Checks every row. */
 static enum sticps_err gather(const struct publication_order *order, struct draft *draft,
                               struct sticps_error *err)
 {
     const PGresult *rows = draft->rows.rows;
     size_t len = (size_t)PQntuples(rows);
-    EVP_MD_CTX *hash = EVP_MD_CTX_new();
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    enum sticps_err rc = STICPS_OK;
+    enum sticps_err rc = hash_rows(rows, 2, draft->content, err);
 
     draft->entries = calloc(len + 1, sizeof(*draft->entries));
-    if (hash == NULL || draft->entries == NULL ||
-        EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1) {
-        EVP_MD_CTX_free(hash);
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    }
+    if (rc == STICPS_OK && draft->entries == NULL)
+        rc = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     draft->len = len;
-    for (size_t i = 0; i < len && rc == STICPS_OK; i++) {
-        const char *spc = db_text(rows, (int)i, 0), *url = db_text(rows, (int)i, 1);
-
-        rc = check_row(order, spc, url, &draft->entries[i], err);
-        EVP_DigestUpdate(hash, spc, strlen(spc) + 1);
-        EVP_DigestUpdate(hash, url, strlen(url) + 1);
-    }
-    EVP_DigestFinal_ex(hash, digest, NULL);
-    EVP_MD_CTX_free(hash);
-    for (size_t i = 0; i < sizeof(digest); i++)
-        snprintf(draft->content + 2 * i, 3, "%02x", digest[i]);
+    for (size_t i = 0; i < len && rc == STICPS_OK; i++)
+        rc = check_row(order, db_text(rows, (int)i, 0), db_text(rows, (int)i, 1),
+                       &draft->entries[i], err);
     return rc == STICPS_OK ? gather_marks(draft, err) : rc;
+}
+
+static enum sticps_err gather_cas(struct draft *draft, struct sticps_error *err)
+{
+    const PGresult *rows = draft->rows.rows;
+    size_t len = (size_t)PQntuples(rows);
+
+    if (len == 0)
+        return fail(err, STICPS_ERR_STATE, NULL, "there is no approved STI-CA to publish");
+    draft->pems = calloc(len, sizeof(*draft->pems));
+    if (draft->pems == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    draft->len = len;
+    for (size_t i = 0; i < len; i++)
+        draft->pems[i] = db_text(rows, (int)i, 0);
+    return hash_rows(rows, 1, draft->content, err);
 }
 
 static enum sticps_err read_entries(struct db_sync *db, const struct publication_order *order,
                                     struct draft *draft, struct sticps_error *err)
 {
+    const char *sql = order->kind == LIST_CA
+                          ? "SELECT pem FROM trusted_ca ORDER BY sha256 COLLATE \"C\""
+                          : "SELECT spc, url, version, needs_mark FROM list_entries()";
+
     draft->rows_held = true;
-    if (db_sync_exec(db, "SELECT spc, url, version, needs_mark FROM list_entries()", 0, NULL,
-                     PUBLICATION_TIMEOUT_MS, &draft->rows) != DB_OK)
+    if (db_sync_exec(db, sql, 0, NULL, PUBLICATION_TIMEOUT_MS, &draft->rows) != DB_OK)
         return db_sync_fail(&draft->rows, "entries", err);
-    return gather(order, draft, err);
+    return order->kind == LIST_CA ? gather_cas(draft, err) : gather(order, draft, err);
 }
 
 static enum sticps_err mark(struct db_sync *db, const struct draft *draft, int64_t sequence,
@@ -190,6 +224,18 @@ static enum sticps_err mark(struct db_sync *db, const struct draft *draft, int64
     return run(db, "SELECT list_mark($1, $2, $3)", 3, params, err);
 }
 
+static enum sticps_err sign(const struct publication_order *order, struct draft *draft,
+                            int64_t sequence, int64_t exp, struct sticps_error *err)
+{
+    const struct signer *signer = order->signer;
+
+    if (order->kind == LIST_CA)
+        return trust_list_build(draft->pems, draft->len, sequence, exp, signer->x5u, signer->key,
+                                &draft->jws, &draft->jws_len, err);
+    return signed_list_build(draft->entries, draft->len, sequence, exp, signer->x5u, signer->key,
+                             &draft->jws, &draft->jws_len, err);
+}
+
 static enum sticps_err sign_and_store(struct db_sync *db, const struct publication_order *order,
                                       struct draft *draft, struct sticps_error *err)
 {
@@ -200,8 +246,7 @@ static enum sticps_err sign_and_store(struct db_sync *db, const struct publicati
 
     if (sequence > SIGNED_LIST_MAX_SEQUENCE)
         return fail(err, STICPS_ERR_STATE, NULL, "the sequence numbers are used up");
-    rc = signed_list_build(draft->entries, draft->len, sequence, exp, order->signer->x5u,
-                           order->signer->key, &draft->jws, &draft->jws_len, err);
+    rc = sign(order, draft, sequence, exp, err);
     if (rc != STICPS_OK)
         return rc;
     SHA256((const unsigned char *)draft->jws, draft->jws_len, digest);
@@ -211,8 +256,15 @@ static enum sticps_err sign_and_store(struct db_sync *db, const struct publicati
     snprintf(texts[1], sizeof(texts[1]), "%" PRId64, exp);
     snprintf(texts[2], sizeof(texts[2]), "%zu", draft->len);
     snprintf(texts[3], sizeof(texts[3]), "%" PRId64, order->now);
-    const char *params[] = {"cps-list",     texts[0], texts[1],      draft->jws, sha256,
-                            draft->content, texts[2], order->reason, texts[3]};
+    const char *params[] = {list_kind_name(order->kind),
+                            texts[0],
+                            texts[1],
+                            draft->jws,
+                            sha256,
+                            draft->content,
+                            texts[2],
+                            order->reason,
+                            texts[3]};
     rc = run(db, "SELECT publication_store($1, $2, $3, $4, $5, $6, $7, $8, $9)", 9, params, err);
     return rc == STICPS_OK ? mark(db, draft, sequence, err) : rc;
 }
@@ -226,7 +278,7 @@ enum sticps_err publication_make(struct db_sync *db, const struct publication_or
     enum sticps_err rc = run(db, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL, err);
 
     if (rc == STICPS_OK)
-        rc = lock_state(db, &draft, err);
+        rc = lock_state(db, order->kind, &draft, err);
     if (rc == STICPS_OK)
         rc = read_entries(db, order, &draft, err);
     if (rc == STICPS_OK) {

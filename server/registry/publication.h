@@ -1,11 +1,12 @@
-/* One publication: the transaction that reads the entries, checks them once more, signs the list
- * under the next sequence number and stores it (DESIGN decision 2). Nothing is served from here.
- * Called by the publisher thread of the elected node. */
+/* One publication of either kind: the transaction that reads the entries, checks them once more,
+ * signs the list under the next sequence number and stores it (DESIGN decision 2). Nothing is
+ * served from here. Called by the publisher thread of the elected node. */
 #ifndef REGISTRY_PUBLICATION_H
 #define REGISTRY_PUBLICATION_H
 
 #include "common/error.h"
 #include "common/url.h"
+#include "server/registry/published_list.h"
 #include "server/registry/signer.h"
 
 #include <stdbool.h>
@@ -16,12 +17,13 @@ struct db_sync;
 #define PUBLICATION_TIMEOUT_MS 5000 /* for each statement */
 
 struct publication_order {
+    enum list_kind kind;
     const struct signer *signer;
-    const struct url_rules *rules;
-    int64_t now;          /* Unix seconds */
-    int64_t lifetime;     /* seconds */
-    const char *reason;   /* first, change, period, request, signer */
-    bool only_if_changed; /* no new list when it would say what the last one says */
+    const struct url_rules *rules; /* for cpsMapping */
+    int64_t now;                   /* Unix seconds */
+    int64_t lifetime;              /* seconds */
+    const char *reason;            /* first, change, period, request, signer */
+    bool only_if_changed;          /* no new list when it would say what the last one says */
 };
 
 /* `*stored`: the new sequence, or 0 when nothing had changed. Entries that wait for their first
@@ -30,7 +32,8 @@ struct publication_order {
  * STICPS_ERR_FETCH: the connection is of no more use and the outcome may be unknown: drop it and
  * read the state again before anything else. Any other error: nothing was changed. An entry that
  * breaks the rules (STICPS_ERR_SPC, STICPS_ERR_URL) is never published and stops the publication:
- * leaving one SP out in silence would be worse than a list that is a little older. */
+ * leaving one SP out in silence would be worse than a list that is a little older. An empty
+ * trustList is never published (STICPS_ERR_STATE). */
 enum sticps_err publication_make(struct db_sync *db, const struct publication_order *order,
                                  int64_t *stored, struct sticps_error *err) STICPS_MUST_CHECK;
 

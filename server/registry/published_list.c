@@ -15,6 +15,19 @@
 #define GZIP_FROM 1024 /* bytes; shorter forms are not worth it */
 #define GZIP_LEVEL 6
 
+/* What tells the kinds apart where they are served. */
+static const struct {
+    const char *name, *title, *member;
+} kinds[LIST_KINDS] = {
+    [LIST_CPS] = {"cps-list", "CPS list", "cpsList"},
+    [LIST_CA] = {"ca-list", "list of STI-CAs", "caList"},
+};
+
+const char *list_kind_name(enum list_kind kind)
+{
+    return kinds[kind].name;
+}
+
 struct counted_list {
     struct published_list list; /* first: what callers hold */
     atomic_size_t references;
@@ -96,15 +109,17 @@ static char *make_envelope(const struct published_list *list, const char *jws, s
 
     clock_format(list->exp, expires);
     if (jws_len > INT32_MAX || asprintf(&text,
-                                        "{\"status\":\"success\",\"message\":\"CPS list %" PRId64
-                                        ", expires %s\",\"cpsList\":\"%.*s\"}",
-                                        list->sequence, expires, (int)jws_len, jws) < 0)
+                                        "{\"status\":\"success\",\"message\":\"%s %" PRId64
+                                        ", expires %s\",\"%s\":\"%.*s\"}",
+                                        kinds[list->kind].title, list->sequence, expires,
+                                        kinds[list->kind].member, (int)jws_len, jws) < 0)
         return NULL;
     return text;
 }
 
-enum sticps_err published_list_new(int64_t sequence, int64_t exp, const char *jws, size_t jws_len,
-                                   struct published_list **out, struct sticps_error *err)
+enum sticps_err published_list_new(enum list_kind kind, int64_t sequence, int64_t exp,
+                                   const char *jws, size_t jws_len, struct published_list **out,
+                                   struct sticps_error *err)
 {
     struct counted_list *counted = calloc(1, sizeof(*counted));
     char *bare = NULL, *envelope = NULL;
@@ -113,6 +128,7 @@ enum sticps_err published_list_new(int64_t sequence, int64_t exp, const char *jw
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     struct published_list *list = &counted->list;
     atomic_init(&counted->references, 1);
+    list->kind = kind;
     list->sequence = sequence;
     list->exp = exp;
     sha256_hex(jws, jws_len, list->sha256);

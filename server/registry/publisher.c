@@ -5,10 +5,10 @@
 #include "server/db/sync.h"
 #include "server/http/log.h"
 #include "server/http/timer.h"
+#include "server/registry/ca_sync.h"
 #include "server/registry/daemon.h"
 #include "server/registry/list_board.h"
 #include "server/registry/publication.h"
-#include "server/registry/published_list.h"
 #include "server/registry/session.h"
 
 #include <inttypes.h>
@@ -26,15 +26,26 @@
 #define RETRY_MS 1000      /* connecting, and publishing after a failure */
 #define LEADER_LOOK_MS 200 /* a new URL is noticed within this */
 #define FOLLOWER_LOOK_MS 1000
+#define CA_LOOK_MS 2000 /* at the directory of STI-CAs */
 #define HOUSEKEEPING_MS 60000
 #define COMPLAIN_AGAIN_MS 60000
 #define WARN_BEFORE_S (14 * 86400)    /* of the signer's certificate's end */
 #define ADVISORY_LOCK "7238911420251" /* any number that nobody else uses */
 
-/* What the thread knows of the last publication. */
-struct last_list {
-    int64_t sequence, exp, created;
-    bool ours; /* signed by our key under our x5u */
+/* What the thread knows of one kind of list. */
+struct track {
+    int64_t sequence, exp, created; /* of the last publication */
+    bool ours;                      /* it is signed by our key under our x5u */
+    bool changed;                   /* something differs from it, or may */
+    uint64_t changed_at;            /* monotonic ms */
+    uint64_t next_attempt;          /* monotonic ms; after a failure */
+    uint64_t complained_at;
+};
+
+/* How often one kind is published, from the configuration. */
+struct timing {
+    int64_t lifetime, period; /* seconds */
+    uint64_t debounce_ms;
 };
 
 struct publisher {
@@ -48,12 +59,12 @@ struct publisher {
     /* the thread's own */
     struct db_sync *db;
     bool leader;
-    struct last_list last;
-    bool changed;          /* something differs from the last list, or may */
-    uint64_t changed_at;   /* monotonic ms */
-    uint64_t next_attempt; /* monotonic ms; after a failure */
+    struct track tracks[LIST_KINDS];
     uint64_t next_housekeeping;
-    uint64_t complained_at;
+    struct ca_sync cas;
+    bool cas_failed; /* the directory could not be taken at the last look */
+    uint64_t next_ca_look;
+    atomic_bool look_now;
 };
 
 /* ---- status ---- */
@@ -73,20 +84,23 @@ static void set_database(struct publisher *p, bool up, const char *trouble)
         log_warn("no database: %s", trouble);
 }
 
-/* Publishing has failed, or works ("" for trouble). Logged when it is new, and once a minute. */
-static void set_publishing(struct publisher *p, const char *trouble)
+/* Publishing a kind has failed, or works ("" for trouble). Logged when it is new, and once a
+ * minute. */
+static void set_publishing(struct publisher *p, enum list_kind kind, const char *trouble)
 {
+    struct track *track = &p->tracks[kind];
+    char *said = p->status.trouble[kind];
     uint64_t now = monotonic_ms();
 
     pthread_mutex_lock(&p->lock);
-    bool news = strcmp(p->status.publishing_trouble, trouble) != 0;
-    snprintf(p->status.publishing_trouble, sizeof(p->status.publishing_trouble), "%s", trouble);
+    bool news = strcmp(said, trouble) != 0;
+    snprintf(said, sizeof(p->status.trouble[kind]), "%s", trouble);
     pthread_mutex_unlock(&p->lock);
-    if (trouble[0] != '\0' && (news || now >= p->complained_at + COMPLAIN_AGAIN_MS)) {
-        log_error("NOTHING IS PUBLISHED: %s", trouble);
-        p->complained_at = now;
+    if (trouble[0] != '\0' && (news || now >= track->complained_at + COMPLAIN_AGAIN_MS)) {
+        log_error("NOTHING NEW IS PUBLISHED, the last %s stays: %s", list_kind_name(kind), trouble);
+        track->complained_at = now;
     } else if (trouble[0] == '\0' && news) {
-        log_info("publishing works again");
+        log_info("publishing the %s works again", list_kind_name(kind));
     }
 }
 
@@ -104,6 +118,11 @@ static void disconnect(struct publisher *p, const char *why)
     db_sync_free(p->db); /* gives the advisory lock back */
     p->db = NULL;
     p->leader = false;
+    p->cas_failed = false;
+    pthread_mutex_lock(&p->lock);
+    for (size_t kind = 0; kind < LIST_KINDS; kind++)
+        p->status.trouble[kind][0] = '\0'; /* of the leader that this node may be no more */
+    pthread_mutex_unlock(&p->lock);
     set_database(p, false, why);
 }
 
@@ -194,16 +213,18 @@ static bool is_ours(const struct publisher *p, const char *jws_text, size_t len)
 }
 
 /* Loads the newest committed list and puts it up. */
-static bool load_last(struct publisher *p)
+static bool load_last(struct publisher *p, enum list_kind kind)
 {
+    const char *params[] = {list_kind_name(kind)};
+    struct track *track = &p->tracks[kind];
     struct sticps_error err = {0};
     struct published_list *list = NULL;
     struct db_result result;
 
     if (!ask(p,
              "SELECT sequence, exp, extract(epoch FROM created_at)::bigint, jws, entries "
-             "FROM publication WHERE kind = 'cps-list' ORDER BY sequence DESC LIMIT 1",
-             0, NULL, &result))
+             "FROM publication WHERE kind = $1 ORDER BY sequence DESC LIMIT 1",
+             1, params, &result))
         return false;
     if (PQntuples(result.rows) == 0) {
         db_sync_clear(&result);
@@ -211,19 +232,20 @@ static bool load_last(struct publisher *p)
     }
     const char *jws = db_text(result.rows, 0, 3);
     size_t len = strlen(jws);
-    p->last = (struct last_list){
-        .sequence = db_int(result.rows, 0, 0),
-        .exp = db_int(result.rows, 0, 1),
-        .created = db_int(result.rows, 0, 2),
-        .ours = is_ours(p, jws, len),
-    };
-    enum sticps_err rc = published_list_new(p->last.sequence, p->last.exp, jws, len, &list, &err);
-    pthread_mutex_lock(&p->lock);
-    p->status.sequence = p->last.sequence;
-    p->status.exp = p->last.exp;
-    p->status.created = p->last.created;
-    p->status.entries = db_int(result.rows, 0, 4);
-    pthread_mutex_unlock(&p->lock);
+    track->sequence = db_int(result.rows, 0, 0);
+    track->exp = db_int(result.rows, 0, 1);
+    track->created = db_int(result.rows, 0, 2);
+    track->ours = is_ours(p, jws, len);
+    enum sticps_err rc =
+        published_list_new(kind, track->sequence, track->exp, jws, len, &list, &err);
+    if (kind == LIST_CPS) {
+        pthread_mutex_lock(&p->lock);
+        p->status.sequence = track->sequence;
+        p->status.exp = track->exp;
+        p->status.created = track->created;
+        p->status.entries = db_int(result.rows, 0, 4);
+        pthread_mutex_unlock(&p->lock);
+    }
     db_sync_clear(&result);
     if (rc != STICPS_OK) {
         disconnect(p, err.text);
@@ -236,11 +258,11 @@ static bool load_last(struct publisher *p)
 
 /* ---- election ---- */
 
-static void note_change(struct publisher *p, uint64_t since)
+static void note_change(struct track *track, uint64_t since)
 {
-    if (!p->changed) {
-        p->changed = true;
-        p->changed_at = since;
+    if (!track->changed) {
+        track->changed = true;
+        track->changed_at = since;
     }
 }
 
@@ -271,50 +293,65 @@ static bool elect(struct publisher *p)
     if (cert_chain_not_after(signer->chain) < clock_now(p->daemon->clock) + WARN_BEFORE_S)
         log_warn("the signer's certificate ends within two weeks: renew it under a new signer.id");
     log_info("this node publishes the list");
-    p->changed = false;
-    note_change(p, 0);
+    for (size_t kind = 0; kind < LIST_KINDS; kind++) {
+        p->tracks[kind].changed = false;
+        note_change(&p->tracks[kind], 0);
+    }
+    p->cas = (struct ca_sync){""};
+    p->next_ca_look = 0;
     return true;
 }
 
 /* ---- publishing ---- */
 
-/* Why to publish now, or NULL. */
-static const char *due(const struct publisher *p, bool requested)
+static struct timing timing_of(const struct config *config, enum list_kind kind)
 {
-    const struct config *config = p->daemon->config;
+    if (kind == LIST_CA)
+        return (struct timing){config->ca_list.lifetime, config->ca_list.period, 0};
+    return (struct timing){config->list.lifetime, config->list.period, config->list.debounce_ms};
+}
+
+/* Why to publish now, or NULL. */
+static const char *due(const struct publisher *p, enum list_kind kind, bool requested)
+{
+    const struct timing timing = timing_of(p->daemon->config, kind);
+    const struct track *track = &p->tracks[kind];
     int64_t now = clock_now(p->daemon->clock);
 
-    if (p->last.sequence == 0)
+    if (monotonic_ms() < track->next_attempt)
+        return NULL;
+    if (track->sequence == 0)
         return "first";
-    if (!p->last.ours)
+    if (!track->ours)
         return "signer";
     if (requested)
         return "request";
-    if (now >= p->last.created + (int64_t)config->list.period ||
-        now >= p->last.exp - (int64_t)config->list.lifetime / 2)
+    if (now >= track->created + timing.period || now >= track->exp - timing.lifetime / 2)
         return "period";
-    if (p->changed && monotonic_ms() >= p->changed_at + config->list.debounce_ms)
+    if (track->changed && monotonic_ms() >= track->changed_at + timing.debounce_ms)
         return "change";
     return NULL;
 }
 
-static bool publish(struct publisher *p, const char *reason)
+static bool publish(struct publisher *p, enum list_kind kind, const char *reason)
 {
     struct daemon *daemon = p->daemon;
+    struct track *track = &p->tracks[kind];
     struct sticps_error err = {0};
     int64_t stored = 0;
     const struct publication_order order = {
+        .kind = kind,
         .signer = daemon->signer,
         .rules = &daemon->url_rules,
         .now = clock_now(daemon->clock),
-        .lifetime = daemon->config->list.lifetime,
+        .lifetime = timing_of(daemon->config, kind).lifetime,
         .reason = reason,
         .only_if_changed = strcmp(reason, "change") == 0,
     };
 
-    p->next_attempt = monotonic_ms() + RETRY_MS; /* unless it works */
+    track->next_attempt = monotonic_ms() + RETRY_MS; /* unless it works */
     if (cert_chain_not_after(order.signer->chain) <= order.now) {
-        set_publishing(p,
+        set_publishing(p, kind,
                        "the signer's certificate has expired, and no client would take the list: "
                        "renew it under a new signer.id");
         return true;
@@ -325,18 +362,20 @@ static bool publish(struct publisher *p, const char *reason)
         return false;
     }
     if (rc != STICPS_OK) {
-        set_publishing(p, err.text);
+        set_publishing(p, kind, err.text);
         return true;
     }
-    p->next_attempt = 0;
-    p->changed = false;
-    set_publishing(p, "");
+    track->next_attempt = 0;
+    track->changed = false;
+    if (kind != LIST_CA || !p->cas_failed)
+        set_publishing(p, kind, "");
     if (stored == 0)
         return true;
-    if (!load_last(p))
+    if (!load_last(p, kind))
         return false;
-    log_fields(LOG_LEVEL_INFO, "published", LOG_NUMBER("sequence", stored),
-               LOG_NUMBER("exp", p->last.exp), LOG_TEXT("reason", reason));
+    log_fields(LOG_LEVEL_INFO, "published", LOG_TEXT("list", list_kind_name(kind)),
+               LOG_NUMBER("sequence", stored), LOG_NUMBER("exp", track->exp),
+               LOG_TEXT("reason", reason));
     return true;
 }
 
@@ -353,34 +392,80 @@ static bool keep_house(struct publisher *p)
     return true;
 }
 
+/* Keeps the database's STI-CAs as the directory has them. False when the connection is gone. */
+static bool watch_cas(struct publisher *p, const char *directory)
+{
+    struct sticps_error err = {0};
+    enum sticps_err rc = STICPS_OK;
+    bool changed = false;
+
+    if (monotonic_ms() < p->next_ca_look && !atomic_exchange(&p->look_now, false))
+        return true;
+    p->next_ca_look = monotonic_ms() + CA_LOOK_MS;
+    if (directory != NULL) /* else a reload may have ended the list of STI-CAs */
+        rc = ca_sync_run(&p->cas, p->db, directory, clock_now(p->daemon->clock), &changed, &err);
+    if (rc == STICPS_ERR_FETCH) {
+        disconnect(p, err.text);
+        return false;
+    }
+    if (rc != STICPS_OK || p->cas_failed)
+        set_publishing(p, LIST_CA, rc != STICPS_OK ? err.text : "");
+    p->cas_failed = rc != STICPS_OK;
+    if (changed)
+        note_change(&p->tracks[LIST_CA], monotonic_ms());
+    return true;
+}
+
+/* A kind's turn: loads what others have published, and publishes what is due. `sequence` is the
+ * database's last one. False when the connection is gone. */
+static bool attend(struct publisher *p, enum list_kind kind, int64_t sequence, bool requested)
+{
+    struct track *track = &p->tracks[kind];
+
+    if (sequence < list_board_sequence(p->daemon->board, kind)) {
+        set_publishing(p, kind,
+                       "the database knows fewer publications than were served: it was put back "
+                       "to an earlier state, and its next list would repeat a sequence number");
+        return true;
+    }
+    if (sequence != track->sequence && !load_last(p, kind))
+        return false;
+    if (!p->leader)
+        return true;
+    if (kind == LIST_CA) {
+        const char *directory = p->daemon->config->ca_list.directory; /* a reload may change it */
+
+        if (!watch_cas(p, directory))
+            return false;
+        if (directory == NULL)
+            return true;
+        if (track->sequence == 0 && p->cas.taken[0] == '\0')
+            return true; /* there was never a set to publish */
+    }
+    const char *reason = due(p, kind, requested);
+    return reason == NULL || publish(p, kind, reason);
+}
+
 /* One look at the database. False when the connection is gone. */
 static bool look(struct publisher *p)
 {
     struct db_result result;
 
-    if (!elect(p) ||
-        !ask(p, "SELECT sequence, requested, unpublished FROM list_pending()", 0, NULL, &result))
+    if (!elect(p) || !ask(p,
+                          "SELECT p.sequence, p.requested, p.unpublished, ca.sequence "
+                          "FROM list_pending() p, list_state ca WHERE ca.kind = 'ca-list'",
+                          0, NULL, &result))
         return false;
-    int64_t sequence = db_int(result.rows, 0, 0);
+    int64_t sequence = db_int(result.rows, 0, 0), ca_sequence = db_int(result.rows, 0, 3);
     bool requested = db_bool(result.rows, 0, 1), unpublished = db_bool(result.rows, 0, 2);
     db_sync_clear(&result);
     set_database(p, true, "");
 
-    if (sequence < list_board_sequence(p->daemon->board)) {
-        set_publishing(p, "the database knows fewer publications than were served: it was put back "
-                          "to an earlier state, and its next list would repeat a sequence number");
-        return true;
-    }
-    if (sequence != p->last.sequence && !load_last(p))
-        return false;
-    if (!p->leader)
-        return true;
     if (unpublished)
-        note_change(p, monotonic_ms());
-    const char *reason = monotonic_ms() >= p->next_attempt ? due(p, requested) : NULL;
-    if (reason != NULL && !publish(p, reason))
+        note_change(&p->tracks[LIST_CPS], monotonic_ms());
+    if (!attend(p, LIST_CPS, sequence, requested) || !attend(p, LIST_CA, ca_sequence, false))
         return false;
-    return keep_house(p);
+    return !p->leader || keep_house(p);
 }
 
 /* ---- the thread ---- */
@@ -400,7 +485,7 @@ static void wait_for_news(struct publisher *p)
 
     while (db_sync_notification(p->db, channel, sizeof(channel), payload, sizeof(payload)))
         if (strcmp(channel, "sticps_change") == 0)
-            note_change(p, monotonic_ms());
+            note_change(&p->tracks[LIST_CPS], monotonic_ms());
     if (news & DB_WAIT_LOST)
         disconnect(p, "the connection was lost");
 }
@@ -443,6 +528,11 @@ enum sticps_err publisher_start(struct daemon *daemon, struct publisher **out,
     }
     *out = p;
     return STICPS_OK;
+}
+
+void publisher_look(struct publisher *p)
+{
+    atomic_store(&p->look_now, true);
 }
 
 void publisher_stop(struct publisher *p)

@@ -41,9 +41,12 @@ const struct route registry_routes[] = {
     OPEN("GET", "/ready", status_ready),
     OPEN("GET", "/metrics", status_metrics),
 
-    LIST("GET", "/api/v1/cps-list", list_get_envelope),
-    LIST("GET", "/download/v1/cps-list", list_get),
-    LIST("GET", "/download/v1/cps-list/{sequence}", list_get_earlier),
+    LIST("GET", "/api/v1/cps-list", cps_list_get_envelope),
+    LIST("GET", "/download/v1/cps-list", cps_list_get_newest),
+    LIST("GET", "/download/v1/cps-list/{sequence}", cps_list_get_earlier),
+    LIST("GET", "/api/v1/ca-list", ca_list_get_envelope),
+    LIST("GET", "/download/v1/ca-list", ca_list_get_newest),
+    LIST("GET", "/download/v1/ca-list/{sequence}", ca_list_get_earlier),
     OPEN("GET", "/download/v1/certificate/{file}", list_get_certificate),
 
     OPEN_BODY("POST", "/api/v1/auth/login", auth_login),

@@ -25,14 +25,15 @@ void status_ready(struct request *request)
     struct publisher_status status;
     json_t *reasons = json_array();
 
+    const struct published_list *list = node->lists[LIST_CPS];
     publisher_status(daemon->publisher, &status);
     if (!status.database)
         add_reason(reasons, "database", status.database_trouble);
-    if (status.publishing_trouble[0] != '\0')
-        add_reason(reasons, "publishing", status.publishing_trouble);
-    if (node->list == NULL)
+    if (status.trouble[LIST_CPS][0] != '\0')
+        add_reason(reasons, "publishing", status.trouble[LIST_CPS]);
+    if (list == NULL)
         add_reason(reasons, "no list has been loaded", NULL);
-    else if (node->list->exp <= clock_now(daemon->clock))
+    else if (list->exp <= clock_now(daemon->clock))
         add_reason(reasons, "the list has expired", NULL);
     if (server_stopping(daemon->server))
         add_reason(reasons, "shutting down", NULL);
@@ -42,6 +43,5 @@ void status_ready(struct request *request)
         reply_header(request, "retry-after", "1");
     reply_json(request, ready ? 200 : 503,
                json_pack("{s:s, s:I, s:o}", "status", ready ? "success" : "unavailable", "sequence",
-                         (json_int_t)(node->list != NULL ? node->list->sequence : 0), "reasons",
-                         reasons));
+                         (json_int_t)(list != NULL ? list->sequence : 0), "reasons", reasons));
 }

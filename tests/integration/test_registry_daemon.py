@@ -118,6 +118,8 @@ def test_the_example_configuration_is_well_formed(fresh, pki, tmp_path):
         (tmp_path / f"{name}.crt").write_bytes(pki.crt(ours).read_bytes())
         (tmp_path / f"{name}.key").write_bytes(pki.key(ours).read_bytes())
     (tmp_path / "roots.pem").write_bytes(pki.crt("tls-ca").read_bytes())
+    (tmp_path / "sti-ca").mkdir()
+    (tmp_path / "sti-ca/one.pem").write_bytes(pki.crt("sti-ca").read_bytes())
     whole = text.replace("  # connections:", "  connections:")
     start = whole.index("# threads:")
     whole = whole[:start] + re.sub(r"^# ?", "", whole[start:], flags=re.M)
