@@ -10,6 +10,7 @@
 #include "common/signed_list.h"
 #include "common/strict_json.h"
 
+#include "tests/unit/oom.h"
 #include "tests/unit/pki.h"
 
 #include <openssl/crypto.h>
@@ -18,50 +19,6 @@
 #include <unistd.h>
 
 /* ---- failing allocations ---- */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *p, size_t size);
-char *__real_strdup(const char *s);
-char *__real_strndup(const char *s, size_t len);
-
-static long countdown; /* the allocation that fails; 0: none */
-static bool for_good;  /* and all after it */
-static bool failed;
-
-static bool must_fail(void)
-{
-    if (countdown == 0 || --countdown > 0)
-        return false;
-    countdown = for_good ? 1 : 0;
-    failed = true;
-    return true;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return must_fail() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return must_fail() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    return must_fail() ? NULL : __real_realloc(p, size);
-}
-
-char *__wrap_strdup(const char *s)
-{
-    return must_fail() ? NULL : __real_strdup(s);
-}
-
-char *__wrap_strndup(const char *s, size_t len)
-{
-    return must_fail() ? NULL : __real_strndup(s, len);
-}
 
 static void *openssl_malloc(size_t size, const char *file, int line)
 {
