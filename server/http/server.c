@@ -191,6 +191,21 @@ enum sticps_err server_listen(struct server *server, const struct listener_optio
     return STICPS_OK;
 }
 
+bool server_tls_not_after(const struct server *server, int64_t *out)
+{
+    bool found = false;
+
+    for (const struct listener *each = server->listeners; each != NULL; each = each->next) {
+        int64_t end;
+
+        if (listener_tls_not_after(each, &end) && (!found || end < *out)) {
+            *out = end;
+            found = true;
+        }
+    }
+    return found;
+}
+
 enum sticps_err server_reload_tls(struct server *server, struct sticps_error *err)
 {
     enum sticps_err first = STICPS_OK;

@@ -84,6 +84,10 @@ enum sticps_err server_listen(struct server *server, const struct listener_optio
 unsigned listener_port(const struct listener *listener);
 const char *listener_name(const struct listener *listener);
 
+/* When the first of the listeners' TLS certificates ends, Unix seconds; false when there is none.
+ * Any thread. */
+bool server_tls_not_after(const struct server *server, int64_t *out);
+
 /* Reads certificate, key and client CA again; new connections use them. On error the old ones stay.
  * Any thread. */
 enum sticps_err listener_reload_tls(struct listener *listener,

@@ -82,6 +82,8 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_MAPPING("database", CYAML_FLAG_DEFAULT, struct config, database, database_fields),
     TEXT("base_url", struct config, base_url),
     CYAML_FIELD_MAPPING("signer", CYAML_FLAG_DEFAULT, struct config, signer, signer_fields),
+    CYAML_FIELD_MAPPING_PTR("next_signer", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config,
+                            next_signer, signer_fields),
     CYAML_FIELD_MAPPING("list", CYAML_FLAG_OPTIONAL, struct config, list, list_fields),
     CYAML_FIELD_MAPPING("ca_list", CYAML_FLAG_OPTIONAL, struct config, ca_list, ca_list_fields),
     CYAML_FIELD_MAPPING("cps_url", CYAML_FLAG_OPTIONAL, struct config, cps_url, cps_url_fields),
@@ -229,6 +231,11 @@ static enum sticps_err check_numbers(struct config *config, const char *path,
     if (config->session.refresh_lifetime < config->session.access_lifetime)
         return fail(err, STICPS_ERR_USAGE, path,
                     "session.refresh_lifetime must not be shorter than session.access_lifetime");
+    if (config->next_signer != NULL &&
+        (config->next_signer->id < 1 || config->next_signer->id > 999999999 ||
+         config->next_signer->id == config->signer.id))
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "next_signer.id must be from 1 to 999999999 and not signer.id");
     for (unsigned i = 0; i < config->cps_url.ports_count; i++)
         if (config->cps_url.ports[i] == 0)
             return fail(err, STICPS_ERR_USAGE, path, "cps_url.ports: 0 is no port");
@@ -304,6 +311,10 @@ static enum sticps_err resolve_paths(struct config *config, const char *path,
     const char *folder = dirname(copy);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc == STICPS_OK; i++)
         rc = make_absolute(files[i], folder, err);
+    if (rc == STICPS_OK && config->next_signer != NULL)
+        rc = make_absolute(&config->next_signer->key, folder, err);
+    if (rc == STICPS_OK && config->next_signer != NULL)
+        rc = make_absolute(&config->next_signer->certificate, folder, err);
     free(copy);
     return rc;
 }

@@ -69,6 +69,7 @@ struct config {
     struct config_database database;
     char *base_url; /* public, https, without a slash at the end */
     struct config_signer signer;
+    struct config_signer *next_signer; /* published, does not sign yet; or NULL */
     struct config_list list;
     struct config_ca_list ca_list;
     struct config_cps_url cps_url;

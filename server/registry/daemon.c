@@ -56,8 +56,13 @@ static enum sticps_err check_tls(const struct config *config, struct sticps_erro
 enum sticps_err daemon_check(const struct config *config, struct sticps_error *err)
 {
     struct signer *signer = NULL;
-    enum sticps_err rc = signer_load(config, clock_now(&clock_system), &signer, err);
+    enum sticps_err rc =
+        signer_load(config, &config->signer, clock_now(&clock_system), &signer, err);
 
+    signer_free(signer);
+    signer = NULL;
+    if (rc == STICPS_OK && config->next_signer != NULL)
+        rc = signer_load(config, config->next_signer, clock_now(&clock_system), &signer, err);
     signer_free(signer);
     return rc == STICPS_OK ? check_tls(config, err) : rc;
 }
@@ -203,7 +208,7 @@ static void daemon_clear(struct daemon *daemon, struct signer *signer)
 enum sticps_err daemon_run(const char *path, const struct config *config, struct sticps_error *err)
 {
     struct daemon daemon = {.clock = &clock_system, .config = config};
-    struct signer *signer = NULL;
+    struct signer *signer = NULL, *next_signer = NULL;
     enum sticps_err rc;
 
     if (config->lab == CONFIG_ON)
@@ -217,8 +222,11 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
     if (rc == STICPS_OK)
         rc = check_schema(config, err);
     if (rc == STICPS_OK)
-        rc = signer_load(config, clock_now(daemon.clock), &signer, err);
+        rc = signer_load(config, &config->signer, clock_now(daemon.clock), &signer, err);
+    if (rc == STICPS_OK && config->next_signer != NULL)
+        rc = signer_load(config, config->next_signer, clock_now(daemon.clock), &next_signer, err);
     daemon.signer = signer;
+    daemon.next_signer = next_signer;
     if (rc == STICPS_OK)
         rc = sessions_new(config->base_url, config->session.access_lifetime, daemon.clock,
                           &daemon.sessions, err);
@@ -233,5 +241,6 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
         publisher_stop(daemon.publisher);
     }
     daemon_clear(&daemon, signer);
+    signer_free(next_signer);
     return rc;
 }

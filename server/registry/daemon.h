@@ -27,6 +27,7 @@ struct daemon {
     const struct clock *clock;
     const struct config *_Atomic config; /* what is in force; replaced by a reload */
     const struct signer *signer;
+    const struct signer *next_signer; /* NULL when none is configured */
     struct url_rules url_rules;
     struct sessions *sessions;
     struct worker_pool *workers;

@@ -234,13 +234,15 @@ void list_get_certificate(struct request *request)
     static const struct db_statement statement = {
         "signer_certificate", "SELECT pem FROM signer_certificate WHERE id = $1::integer", 1};
     const struct node *node = node_of(request);
-    const struct signer *signer = node->daemon->signer;
+    const struct signer *signer = node->daemon->signer, *next = node->daemon->next_signer;
     const char *file = request_param(request, "file");
     char id[11];
     int end = 0;
 
     if (strcmp(file, signer->file_name) == 0) {
         serve_certificate(request, cert_chain_pem(signer->chain));
+    } else if (next != NULL && strcmp(file, next->file_name) == 0) {
+        serve_certificate(request, cert_chain_pem(next->chain));
     } else if (sscanf(file, "certificateId_%9[0-9].crt%n", id, &end) == 1 && end > 0 &&
                file[end] == '\0' && id[0] != '0') {
         const char *params[] = {id};

@@ -239,7 +239,7 @@ static enum sticps_err sign(const struct publication_order *order, struct draft 
 static enum sticps_err sign_and_store(struct db_sync *db, const struct publication_order *order,
                                       struct draft *draft, struct sticps_error *err)
 {
-    int64_t sequence = draft->last + 1, exp = order->now + order->lifetime;
+    int64_t sequence = draft->last + 1, exp = order->exp;
     unsigned char digest[SHA256_DIGEST_LENGTH];
     char texts[4][24], sha256[65];
     enum sticps_err rc;

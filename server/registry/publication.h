@@ -21,7 +21,7 @@ struct publication_order {
     const struct signer *signer;
     const struct url_rules *rules; /* for cpsMapping */
     int64_t now;                   /* Unix seconds */
-    int64_t lifetime;              /* seconds */
+    int64_t exp;                   /* of the new list, Unix seconds */
     const char *reason;            /* first, change, period, request, signer */
     bool only_if_changed;          /* no new list when it would say what the last one says */
 };

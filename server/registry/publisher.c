@@ -4,6 +4,7 @@
 #include "server/db/migrate.h"
 #include "server/db/sync.h"
 #include "server/http/log.h"
+#include "server/http/server.h"
 #include "server/http/timer.h"
 #include "server/registry/ca_sync.h"
 #include "server/registry/daemon.h"
@@ -29,7 +30,8 @@
 #define CA_LOOK_MS 2000 /* at the directory of STI-CAs */
 #define HOUSEKEEPING_MS 60000
 #define COMPLAIN_AGAIN_MS 60000
-#define WARN_BEFORE_S (14 * 86400)    /* of the signer's certificate's end */
+#define WARN_BEFORE_S (14 * 86400) /* of a certificate's end */
+#define WARN_AGAIN_MS 86400000
 #define ADVISORY_LOCK "7238911420251" /* any number that nobody else uses */
 
 /* What the thread knows of one kind of list. */
@@ -60,7 +62,7 @@ struct publisher {
     struct db_sync *db;
     bool leader;
     struct track tracks[LIST_KINDS];
-    uint64_t next_housekeeping;
+    uint64_t next_housekeeping, next_warning;
     struct ca_sync cas;
     bool cas_failed; /* the directory could not be taken at the last look */
     uint64_t next_ca_look;
@@ -176,6 +178,27 @@ static const char *const session_setup[] = {
     "LISTEN sticps_publish",
 };
 
+/* Puts a certificate where every node can serve it, before anything is signed with its key: from
+ * then on it is there for as long as the database. */
+static bool publish_certificate(struct publisher *p, const struct signer *signer)
+{
+    struct db_result result;
+    char id[16];
+
+    if (signer == NULL)
+        return true;
+    snprintf(id, sizeof(id), "%u", signer->id);
+    const char *params[] = {id, cert_chain_pem(signer->chain)};
+    if (!ask(p, "SELECT signer_certificate_store($1, $2)", 2, params, &result))
+        return false;
+    if (!db_bool(result.rows, 0, 0))
+        log_warn("%s was published before with another chain; clients may hold the old one for a "
+                 "year: give the new certificate a new signer.id",
+                 signer->file_name);
+    db_sync_clear(&result);
+    return true;
+}
+
 static bool connect_database(struct publisher *p)
 {
     const char *url = p->daemon->config->database.url;
@@ -193,7 +216,8 @@ static bool connect_database(struct publisher *p)
             return false;
         db_sync_clear(&result);
     }
-    return read_token_key(p);
+    return read_token_key(p) && publish_certificate(p, p->daemon->signer) &&
+           publish_certificate(p, p->daemon->next_signer);
 }
 
 /* ---- lists ---- */
@@ -269,9 +293,7 @@ static void note_change(struct track *track, uint64_t since)
 /* On becoming the leader nothing is known of what happened before, so everything is compared. */
 static bool elect(struct publisher *p)
 {
-    const struct signer *signer = p->daemon->signer;
     struct db_result result;
-    char id[16];
 
     if (p->leader)
         return true;
@@ -281,17 +303,6 @@ static bool elect(struct publisher *p)
     db_sync_clear(&result);
     if (!p->leader)
         return true;
-    snprintf(id, sizeof(id), "%u", signer->id);
-    const char *params[] = {id, cert_chain_pem(signer->chain)};
-    if (!ask(p, "SELECT signer_certificate_store($1, $2)", 2, params, &result))
-        return false;
-    if (!db_bool(result.rows, 0, 0))
-        log_warn("%s was published before with another chain; clients may hold the old one for a "
-                 "year: give the new certificate a new signer.id",
-                 signer->file_name);
-    db_sync_clear(&result);
-    if (cert_chain_not_after(signer->chain) < clock_now(p->daemon->clock) + WARN_BEFORE_S)
-        log_warn("the signer's certificate ends within two weeks: renew it under a new signer.id");
     log_info("this node publishes the list");
     for (size_t kind = 0; kind < LIST_KINDS; kind++) {
         p->tracks[kind].changed = false;
@@ -311,6 +322,16 @@ static struct timing timing_of(const struct config *config, enum list_kind kind)
     return (struct timing){config->list.lifetime, config->list.period, config->list.debounce_ms};
 }
 
+/* exp of a list published now: no list outlives its signer's certificate, because clients check the
+ * certificate of a list they hold only when they fetch again. */
+static int64_t exp_from_now(const struct publisher *p, enum list_kind kind)
+{
+    int64_t exp = clock_now(p->daemon->clock) + timing_of(p->daemon->config, kind).lifetime;
+    int64_t end = cert_chain_not_after(p->daemon->signer->chain);
+
+    return exp < end ? exp : end;
+}
+
 /* Why to publish now, or NULL. */
 static const char *due(const struct publisher *p, enum list_kind kind, bool requested)
 {
@@ -326,7 +347,9 @@ static const char *due(const struct publisher *p, enum list_kind kind, bool requ
         return "signer";
     if (requested)
         return "request";
-    if (now >= track->created + timing.period || now >= track->exp - timing.lifetime / 2)
+    /* Near the certificate's end a new list would not live longer than the last one. */
+    if ((now >= track->created + timing.period || now >= track->exp - timing.lifetime / 2) &&
+        (exp_from_now(p, kind) > track->exp || now >= track->exp))
         return "period";
     if (track->changed && monotonic_ms() >= track->changed_at + timing.debounce_ms)
         return "change";
@@ -344,7 +367,7 @@ static bool publish(struct publisher *p, enum list_kind kind, const char *reason
         .signer = daemon->signer,
         .rules = &daemon->url_rules,
         .now = clock_now(daemon->clock),
-        .lifetime = timing_of(daemon->config, kind).lifetime,
+        .exp = exp_from_now(p, kind),
         .reason = reason,
         .only_if_changed = strcmp(reason, "change") == 0,
     };
@@ -470,6 +493,20 @@ static bool look(struct publisher *p)
 
 /* ---- the thread ---- */
 
+/* On every node, at the start and once a day. */
+static void warn_of_ends(struct publisher *p)
+{
+    int64_t soon = clock_now(p->daemon->clock) + WARN_BEFORE_S, tls_end;
+
+    if (monotonic_ms() < p->next_warning)
+        return;
+    p->next_warning = monotonic_ms() + WARN_AGAIN_MS;
+    if (cert_chain_not_after(p->daemon->signer->chain) < soon)
+        log_warn("the signer's certificate ends within two weeks: renew it under a new signer.id");
+    if (server_tls_not_after(p->daemon->server, &tls_end) && tls_end < soon)
+        log_warn("the TLS certificate ends within two weeks: renew it and send SIGHUP");
+}
+
 static void pause_ms(struct publisher *p, int ms)
 {
     struct pollfd fd = {.fd = p->stop_fd, .events = POLLIN};
@@ -495,6 +532,7 @@ static void *run(void *arg)
     struct publisher *p = arg;
 
     while (!atomic_load(&p->stopping)) {
+        warn_of_ends(p);
         if (p->db == NULL && !connect_database(p)) {
             pause_ms(p, RETRY_MS);
             continue;

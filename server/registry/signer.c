@@ -16,8 +16,8 @@ static enum sticps_err check_certificate(const struct signer *signer, const char
     enum sticps_err rc;
 
     if (EVP_PKEY_eq(cert_chain_key(signer->chain), signer->key) != 1)
-        return fail(err, STICPS_ERR_SIGNER, path,
-                    "%s: the certificate does not belong to signer.key", path);
+        return fail(err, STICPS_ERR_SIGNER, path, "%s: the certificate does not belong to its key",
+                    path);
     rc = anchors_new(&anchors, err);
     if (rc == STICPS_OK)
         rc = anchors_add(anchors, pem, strlen(pem), STICPS_ERR_SIGNER, err);
@@ -29,15 +29,15 @@ static enum sticps_err check_certificate(const struct signer *signer, const char
     return rc;
 }
 
-enum sticps_err signer_load(const struct config *config, int64_t now, struct signer **out,
-                            struct sticps_error *err)
+enum sticps_err signer_load(const struct config *config, const struct config_signer *which,
+                            int64_t now, struct signer **out, struct sticps_error *err)
 {
     struct signer *signer = calloc(1, sizeof(*signer));
     enum sticps_err rc;
 
     if (signer == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    signer->id = config->signer.id;
+    signer->id = which->id;
     if (asprintf(&signer->file_name, "certificateId_%u.crt", signer->id) < 0 ||
         asprintf(&signer->x5u, "%s/download/v1/certificate/%s", config->base_url,
                  signer->file_name) < 0) {
@@ -49,17 +49,17 @@ enum sticps_err signer_load(const struct config *config, int64_t now, struct sig
         fail_context(err, "base_url makes an x5u that clients refuse");
         goto cleanup;
     }
-    rc = key_load(config->signer.key, &signer->key, err);
+    rc = key_load(which->key, &signer->key, err);
     if (rc != STICPS_OK) {
-        fail_context(err, "signer.key %s", config->signer.key);
+        fail_context(err, "the signer's key %s", which->key);
         goto cleanup;
     }
-    rc = cert_chain_load(config->signer.certificate, &signer->chain, err);
+    rc = cert_chain_load(which->certificate, &signer->chain, err);
     if (rc != STICPS_OK) {
-        fail_context(err, "signer.certificate %s", config->signer.certificate);
+        fail_context(err, "the signer's certificate %s", which->certificate);
         goto cleanup;
     }
-    rc = check_certificate(signer, config->signer.certificate, now, err);
+    rc = check_certificate(signer, which->certificate, now, err);
     if (rc != STICPS_OK)
         goto cleanup;
     *out = signer;

@@ -19,10 +19,12 @@ struct signer {
     char *file_name; /* certificateId_{id}.crt */
 };
 
-/* STICPS_ERR_FILE, STICPS_ERR_SIGNER or STICPS_ERR_USAGE when the key is not on P-256, the
- * certificate is not for this key, would be refused by a client as a list signer (PROTOCOL section
- * 2, rule 4) at `now`, or the x5u breaks section 4. The caller owns *out (signer_free). */
-enum sticps_err signer_load(const struct config *config, int64_t now, struct signer **out,
+/* `which`: signer or next_signer of `config`. STICPS_ERR_FILE, STICPS_ERR_SIGNER or
+ * STICPS_ERR_USAGE when the key is not on P-256, the certificate is not for this key, would be
+ * refused by a client as a list signer (PROTOCOL section 2, rule 4) at `now`, or the x5u breaks
+ * section 4. The caller owns *out (signer_free). */
+enum sticps_err signer_load(const struct config *config, const struct config_signer *which,
+                            int64_t now, struct signer **out,
                             struct sticps_error *err) STICPS_MUST_CHECK;
 void signer_free(struct signer *signer); /* accepts NULL */
 
