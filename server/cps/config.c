@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/read_file.h"
 #include "server/cps/config_schema.h"
+#include "server/http/rate.h"
 #include "server/http/reload.h"
 
 #include <stdlib.h>
@@ -169,7 +170,7 @@ static enum sticps_err sizes(const struct loading *l, const struct raw_config *r
     const struct raw_store *store = raw->store != NULL ? raw->store : &no_store;
     const struct raw_x5u no_x5u = {NULL, NULL};
     const struct raw_x5u *x5u = raw->x5u != NULL ? raw->x5u : &no_x5u;
-    const struct raw_limits no_limits = {NULL, NULL};
+    const struct raw_limits no_limits = {NULL, NULL, NULL, NULL};
     const struct raw_limits *limits = raw->limits != NULL ? raw->limits : &no_limits;
     uint64_t entries = 0, bytes = 0;
 
@@ -190,6 +191,12 @@ static enum sticps_err sizes(const struct loading *l, const struct raw_config *r
     if (code == STICPS_OK)
         code = number32(l, "limits.per_address", limits->per_address, 1, 1000000, 256,
                         &config->max_per_address);
+    if (code == STICPS_OK)
+        code = number32(l, "limits.requests_per_second", limits->requests_per_second, 0, RATE_MAX,
+                        0, &config->requests_per_second);
+    if (code == STICPS_OK)
+        code = number32(l, "limits.requests_burst", limits->requests_burst, 0, RATE_MAX, 0,
+                        &config->requests_burst);
     if (code == STICPS_OK)
         code = number32(l, "threads", raw->threads, 0, 16, 0, &config->threads);
     config->store.max_entries = (size_t)entries;

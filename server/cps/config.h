@@ -47,9 +47,11 @@ struct config {
     struct passport_rules rules; /* freshness, default country, lab */
     struct store_settings store;
     unsigned x5u_deadline_ms;
-    unsigned x5u_max_pending; /* fetches under way, in all */
-    unsigned max_connections; /* 0: the server's default */
-    unsigned max_per_address; /* 0: the server's default */
+    unsigned x5u_max_pending;     /* fetches under way, in all */
+    unsigned max_connections;     /* 0: the server's default */
+    unsigned max_per_address;     /* 0: the server's default */
+    unsigned requests_per_second; /* of one address, on the public listener; 0: no limit */
+    unsigned requests_burst;      /* at once; 0: twice the above */
     bool access_log;
     char *fixed; /* all that only a restart can change, as text; for config_check_reload */
     size_t fixed_len;

@@ -81,6 +81,8 @@ static const cyaml_schema_field_t x5u_fields[] = {
 static const cyaml_schema_field_t limits_fields[] = {
     NUMBER("connections", struct raw_limits, connections),
     NUMBER("per_address", struct raw_limits, per_address),
+    NUMBER("requests_per_second", struct raw_limits, requests_per_second),
+    NUMBER("requests_burst", struct raw_limits, requests_burst),
     CYAML_FIELD_END,
 };
 

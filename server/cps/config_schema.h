@@ -45,7 +45,7 @@ struct raw_x5u {
 };
 
 struct raw_limits {
-    uint32_t *connections, *per_address;
+    uint32_t *connections, *per_address, *requests_per_second, *requests_burst;
 };
 
 struct raw_log {

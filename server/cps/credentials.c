@@ -1,7 +1,7 @@
 #include "server/cps/credentials.h"
 
 #include "common/error.h"
-#include "server/cps/siphash.h"
+#include "common/siphash.h"
 
 #include <openssl/rand.h>
 #include <stdbool.h>

@@ -218,6 +218,8 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
     struct server_options options = {.threads = config->threads,
                                      .max_connections = config->max_connections,
                                      .max_per_address = config->max_per_address,
+                                     .requests_per_second = config->requests_per_second,
+                                     .requests_burst = config->requests_burst,
                                      .access_log = config->access_log,
                                      .thread_start = on_thread_start,
                                      .thread_stop = on_thread_stop,

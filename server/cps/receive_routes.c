@@ -191,6 +191,6 @@ const struct route receive_routes[] = {
      .handler = company_post,
      .content_type = "application/passport",
      .body_limit = PASSPORT_MAX_BYTES},
-    {.method = "GET", .path = "/health", .handler = health_get},
+    {.method = "GET", .path = "/health", .handler = health_get, .flags = ROUTE_UNLIMITED},
 };
 const size_t receive_routes_len = sizeof(receive_routes) / sizeof(*receive_routes);

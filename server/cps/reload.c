@@ -65,6 +65,8 @@ static void put_in_force(struct cps *cps, struct config *fresh)
     struct kept *kept = malloc(sizeof(*kept));
     const struct server_tuning tuning = {.max_connections = fresh->max_connections,
                                          .max_per_address = fresh->max_per_address,
+                                         .requests_per_second = fresh->requests_per_second,
+                                         .requests_burst = fresh->requests_burst,
                                          .access_log = fresh->access_log};
     if (kept == NULL)
         abort();

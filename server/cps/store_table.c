@@ -1,7 +1,7 @@
 #include "server/cps/store_table.h"
 
 #include "common/error.h"
-#include "server/cps/siphash.h"
+#include "common/siphash.h"
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>

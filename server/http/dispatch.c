@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ENV_NAME "sticps.request"
 
@@ -14,13 +13,6 @@ struct listener_handler {
     h2o_handler_t super;
     struct listener *listener;
 };
-
-static uint64_t monotonic_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 struct request *request_of(h2o_req_t *req)
 {
@@ -183,6 +175,24 @@ static bool check_framing(struct request *request)
     }
 }
 
+/* Cheap, and before the request has cost anything. */
+static bool check_rate(struct request *request)
+{
+    const struct limits_key *key = &request->connection->key;
+    unsigned wait;
+    if (request->route != NULL && (request->route->flags & ROUTE_UNLIMITED) != 0)
+        return true;
+    wait =
+        rate_take(request->thread->server->requests_rate, key, sizeof(*key), request->started_us);
+    if (wait == 0)
+        return true;
+    counter_add(&request->thread->limited, 1);
+    reply_header(request, "retry-after", request_printf(request, "%u", wait));
+    reply_problem(request, &PROBLEM_TOO_MANY_REQUESTS,
+                  "too many requests from this address; try again in %u s", wait);
+    return false;
+}
+
 static int on_request(h2o_handler_t *self, h2o_req_t *req)
 {
     const struct listener *listener = ((struct listener_handler *)self)->listener;
@@ -192,6 +202,8 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
     router_match(listener->routes, listener->routes_len, request->method, strlen(request->method),
                  request->path, request->path_len, &request->match);
     request->route = request->match.route;
+    if (!check_rate(request))
+        return 0;
     if (request->route == NULL && request->match.path_known)
         refuse_method(request);
     else if (request->route == NULL || !decode_params(request))

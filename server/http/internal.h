@@ -5,6 +5,7 @@
 #define SERVER_HTTP_INTERNAL_H
 
 #include "server/http/limits.h"
+#include "server/http/rate.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/http/route_stats.h"
@@ -29,6 +30,7 @@ enum server_state { SERVER_NEW, SERVER_RUNNING, SERVER_DRAINING, SERVER_ENDED };
 struct server {
     struct server_options options;
     struct limits *limits;
+    struct rate *requests_rate; /* by limits_key */
     h2o_globalconf_t conf;
     size_t threads_len;
     struct server_thread *threads; /* from the start; their loops are made by server_run */
@@ -119,6 +121,7 @@ struct server_thread {
 
     uint64_t id_next; /* request ids */
     struct route_stats *stats;
+    counter limited; /* requests over the rate */
     _Atomic uint64_t accepted, refused, requests, responses[6];
     _Atomic uint64_t open; /* connections_open, for other threads */
 };

@@ -182,6 +182,9 @@ void metrics_server(struct metrics *metrics, const struct server *server)
                     counters.connections_accepted);
     metrics_counter(metrics, "sticps_connections_refused_total",
                     "Connections closed at once because of a limit.", counters.connections_refused);
+    metrics_counter(metrics, "sticps_requests_limited_total",
+                    "Requests answered 429, over the rate of their address.",
+                    counters.requests_limited);
 }
 
 /* ---- certificates ---- */

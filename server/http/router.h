@@ -21,6 +21,7 @@ struct request;
 typedef void request_handler(struct request *request);
 
 #define ROUTE_AUTH 1u          /* the listener's authenticate hook runs first */
+#define ROUTE_UNLIMITED 4u     /* does not count as a request of its address (server_tuning) */
 #define ROUTE_BODY_OPTIONAL 2u /* a body may be absent, where content_type is set */
 
 struct route {

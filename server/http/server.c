@@ -91,6 +91,8 @@ enum sticps_err server_new(const struct server_options *options, struct server *
     pthread_mutex_init(&server->lock, NULL);
     pthread_cond_init(&server->changed, NULL);
     raise_descriptor_limit(server->options.max_connections);
+    server->requests_rate = rate_new();
+    rate_set(server->requests_rate, options->requests_per_second, options->requests_burst);
     server->limits = limits_new(server->options.max_connections, server->options.max_per_address);
 
     /* A peer that went away is an error of write(2), not the end of the daemon. */
@@ -225,6 +227,7 @@ void server_tune(struct server *server, const struct server_tuning *tuning)
         tuning->max_per_address != 0 ? tuning->max_per_address : DEFAULT_PER_ADDRESS;
     raise_descriptor_limit(connections);
     limits_set(server->limits, connections, per_address);
+    rate_set(server->requests_rate, tuning->requests_per_second, tuning->requests_burst);
     atomic_store(&server->access_log, tuning->access_log);
 }
 
@@ -406,6 +409,7 @@ void server_free(struct server *server)
         server->listeners = next;
     }
     limits_free(server->limits);
+    rate_free(server->requests_rate);
     for (size_t i = 0; i < server->threads_len; i++) {
         pthread_mutex_destroy(&server->threads[i].post_lock);
         free(server->threads[i].stats);
@@ -439,6 +443,7 @@ void server_counters_read(const struct server *server, struct server_counters *o
         out->connections_open += atomic_load_explicit(&thread->open, memory_order_relaxed);
         out->connections_accepted += atomic_load_explicit(&thread->accepted, memory_order_relaxed);
         out->connections_refused += atomic_load_explicit(&thread->refused, memory_order_relaxed);
+        out->requests_limited += counter_read(&thread->limited);
         out->requests += atomic_load_explicit(&thread->requests, memory_order_relaxed);
         for (size_t j = 0; j < 6; j++)
             out->responses[j] += atomic_load_explicit(&thread->responses[j], memory_order_relaxed);

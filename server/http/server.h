@@ -32,9 +32,12 @@ struct tls_options;
 
 /* A connection limit counts open connections, the unfinished TLS handshakes among them. */
 struct server_options {
-    unsigned threads;              /* 0: one per processor, at most 16 */
-    unsigned max_connections;      /* in all; 0: 10,000 */
-    unsigned max_per_address;      /* per client address, an IPv6 /64 counting as one; 0: 256 */
+    unsigned threads;         /* 0: one per processor, at most 16 */
+    unsigned max_connections; /* in all; 0: 10,000 */
+    unsigned max_per_address; /* per client address, an IPv6 /64 counting as one; 0: 256 */
+    /* Per client address, likewise; more are answered 429. Routes with ROUTE_UNLIMITED apart. */
+    unsigned requests_per_second;  /* 0: no limit */
+    unsigned requests_burst;       /* at once; 0: twice requests_per_second */
     unsigned request_timeout_ms;   /* to receive one whole request, and to sit idle; 0: 10,000 */
     unsigned handshake_timeout_ms; /* TLS; 0: 5,000 */
     unsigned write_timeout_ms;     /* to take 128 KiB of an answer; 0: 60,000 */
@@ -99,6 +102,7 @@ enum sticps_err server_reload_tls(struct server *server,
 /* What may be changed while the server runs; 0 means the default, as in server_options. */
 struct server_tuning {
     unsigned max_connections, max_per_address;
+    unsigned requests_per_second, requests_burst;
     bool access_log;
 };
 /* Any thread. Connections over a lowered limit stay. */
@@ -124,6 +128,7 @@ struct server_counters {
     uint64_t connections_open;
     uint64_t connections_accepted;
     uint64_t connections_refused; /* over a limit */
+    uint64_t requests_limited;    /* answered 429, over the rate of their address */
     uint64_t requests;            /* answered, all */
     uint64_t responses[6];        /* by class: [2] is 2xx; [0] is what fits no class */
 };

@@ -10,6 +10,13 @@ uint64_t monotonic_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t monotonic_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 /* Slots are 1-based in `timer->slot`, so that zeroed memory is a timer at rest. */
 static void place(struct timer_heap *heap, struct timer *timer, size_t index)
 {

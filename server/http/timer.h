@@ -33,8 +33,9 @@ struct timer *timer_heap_pop(struct timer_heap *heap, uint64_t now_ms);
 int timer_heap_wait(const struct timer_heap *heap, uint64_t now_ms, int limit);
 void timer_heap_clear(struct timer_heap *heap);
 
-/* Monotonic milliseconds. */
+/* Monotonic time. */
 uint64_t monotonic_ms(void);
+uint64_t monotonic_us(void);
 
 /* Starts a timer, or starts it anew. */
 void timer_start(struct server_thread *thread, struct timer *timer, unsigned ms,

@@ -5,6 +5,7 @@
 #include "server/http/router.h"
 #include "server/registry/daemon.h"
 #include "server/registry/session.h"
+#include "server/registry/write_rate.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -112,6 +113,8 @@ static void reply_outcome(struct request *request, const PGresult *rows,
     const struct outcome *outcome = find_outcome(name);
     char etag[32];
 
+    if (request_route(request)->role == API_ROLE_SP_WRITE)
+        write_rate_count(request, name);
     if (outcome == NULL || outcome->problem.code != NULL) {
         api_reply_refusal(request, name, db_text(rows, 0, 1), db_int(rows, 0, 3));
         return;
@@ -466,7 +469,7 @@ bool api_authenticate(struct request *request, const struct route *route)
     }
     request_set_identity(request, identity, free);
     request_log_user(request, identity->user);
-    return true;
+    return route->role != API_ROLE_SP_WRITE || write_rate_allows(request);
 }
 
 const char *api_session_id(const struct request *request)

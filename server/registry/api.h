@@ -104,5 +104,7 @@ const char *api_session_id(const struct request *request);
 
 /* route.role of a list route: open to all while lists are public. */
 #define API_ROLE_LIST 1u
+/* … of a route that writes entries of {sp}: counted by limits.writes_per_second. */
+#define API_ROLE_SP_WRITE 2u
 
 #endif

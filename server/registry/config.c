@@ -1,5 +1,6 @@
 #include "server/registry/config.h"
 
+#include "server/http/rate.h"
 #include "server/http/reload.h"
 
 #include <cyaml/cyaml.h>
@@ -66,6 +67,10 @@ static const cyaml_schema_field_t session_fields[] = {
 static const cyaml_schema_field_t limits_fields[] = {
     NUMBER("connections", struct config_limits, connections),
     NUMBER("per_address", struct config_limits, per_address),
+    NUMBER("requests_per_second", struct config_limits, requests_per_second),
+    NUMBER("requests_burst", struct config_limits, requests_burst),
+    NUMBER("writes_per_second", struct config_limits, writes_per_second),
+    NUMBER("writes_burst", struct config_limits, writes_burst),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t log_fields_[] = {
@@ -210,6 +215,10 @@ static enum sticps_err check_numbers(struct config *config, const char *path,
         {"session.refresh_lifetime", &config->session.refresh_lifetime, 86400, 2, 31536000},
         {"limits.connections", &config->limits.connections, 0, 0, 1000000},
         {"limits.per_address", &config->limits.per_address, 0, 0, 1000000},
+        {"limits.requests_per_second", &config->limits.requests_per_second, 0, 0, RATE_MAX},
+        {"limits.requests_burst", &config->limits.requests_burst, 0, 0, RATE_MAX},
+        {"limits.writes_per_second", &config->limits.writes_per_second, 0, 0, RATE_MAX},
+        {"limits.writes_burst", &config->limits.writes_burst, 0, 0, RATE_MAX},
     };
 
     if (config->ca_list.directory == NULL &&

@@ -54,6 +54,10 @@ struct config_session {
 struct config_limits {
     unsigned connections; /* open, in all; 0: the server's default */
     unsigned per_address;
+    unsigned requests_per_second; /* of one address; 0: no limit */
+    unsigned requests_burst;      /* at once; 0: twice the above */
+    unsigned writes_per_second;   /* of the entries of one SP; 0: no limit */
+    unsigned writes_burst;
 };
 
 struct config_log {

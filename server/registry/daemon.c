@@ -3,6 +3,7 @@
 #include "server/db/migrate.h"
 #include "server/db/pool.h"
 #include "server/http/log.h"
+#include "server/http/rate.h"
 #include "server/http/request.h"
 #include "server/http/server.h"
 #include "server/http/tls.h"
@@ -161,6 +162,8 @@ static enum sticps_err make_server(struct daemon *daemon, struct sticps_error *e
         .threads = config->threads,
         .max_connections = config->limits.connections,
         .max_per_address = config->limits.per_address,
+        .requests_per_second = config->limits.requests_per_second,
+        .requests_burst = config->limits.requests_burst,
         .access_log = config->log.access == CONFIG_ON,
         .thread_start = on_thread_start,
         .thread_stop = on_thread_stop,
@@ -203,6 +206,7 @@ static void daemon_clear(struct daemon *daemon, struct signer *signer)
     free(daemon->nodes);
     signer_free(signer);
     reload_free(daemon->reload);
+    rate_free(daemon->writes);
 }
 
 enum sticps_err daemon_run(const char *path, const struct config *config, struct sticps_error *err)
@@ -216,6 +220,8 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
             "LAB SETTING: loopback and private addresses and any port are allowed in published "
             "URLs; never use it in production");
     daemon.url_rules = config_url_rules(config);
+    daemon.writes = rate_new();
+    rate_set(daemon.writes, config->limits.writes_per_second, config->limits.writes_burst);
     rc = reload_new(path, &daemon.reload, err);
     if (rc == STICPS_OK)
         rc = make_server(&daemon, err);

@@ -16,6 +16,7 @@
 struct db_pool;
 struct list_board;
 struct publisher;
+struct rate;
 struct reload;
 struct request;
 struct server;
@@ -35,7 +36,8 @@ struct daemon {
     struct publisher *publisher;
     struct server *server;
     struct reload *reload;
-    struct node *nodes; /* one per server thread, by its index */
+    struct rate *writes; /* of entries, by SP */
+    struct node *nodes;  /* one per server thread, by its index */
 };
 
 /* What one server thread owns: server_thread_state(). Only that thread touches it while it runs;

@@ -107,7 +107,7 @@ static void write_clients(struct metrics *metrics, const struct node *nodes, siz
     uint64_t other = 0;
 
     metrics_family(metrics, "sticps_list_fetches_total", "counter",
-                   "Requests for the current list, by the client's version.");
+                   "Requests for the current lists, by the client's version.");
     for (size_t i = 0; i < len; i++) {
         other += counter_read(&nodes[i].stats.other_clients);
         for (size_t j = 0; j < clients_of(&nodes[i]); j++) {
@@ -123,7 +123,7 @@ static void write_clients(struct metrics *metrics, const struct node *nodes, siz
 
 void node_stats_write(struct metrics *metrics, const struct node *nodes, size_t len)
 {
-    uint64_t connections = 0, busy = 0, waiting = 0, queries = 0, failures = 0;
+    uint64_t connections = 0, busy = 0, waiting = 0, queries = 0, failures = 0, limited = 0;
 
     write_clients(metrics, nodes, len);
     for (size_t i = 0; i < len; i++) {
@@ -134,6 +134,7 @@ void node_stats_write(struct metrics *metrics, const struct node *nodes, size_t 
         waiting += counter_read(&stats->waiting);
         queries += counter_read(&stats->queries);
         failures += counter_read(&stats->failures);
+        limited += counter_read(&stats->writes_limited);
     }
     metrics_gauge(metrics, "sticps_database_connections_open",
                   "Open database connections, without the publisher's.", (double)connections);
@@ -145,4 +146,6 @@ void node_stats_write(struct metrics *metrics, const struct node *nodes, size_t 
                     queries);
     metrics_counter(metrics, "sticps_database_failures_total",
                     "Of these, those that found no database or no answer in time.", failures);
+    metrics_counter(metrics, "sticps_writes_limited_total",
+                    "Writes answered 429, over the rate of their SP.", limited);
 }

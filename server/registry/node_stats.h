@@ -23,6 +23,7 @@ struct node_stats {
     } clients[NODE_CLIENTS];
     counter clients_len;
     counter other_clients;
+    counter writes_limited; /* answered 429, over the rate of their SP */
 
     counter connections, busy, waiting; /* of the pool, as of the last second */
     counter queries, failures;

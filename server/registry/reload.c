@@ -1,6 +1,7 @@
 #include "server/registry/reload.h"
 
 #include "server/http/log.h"
+#include "server/http/rate.h"
 #include "server/http/server.h"
 #include "server/registry/daemon.h"
 #include "server/registry/session.h"
@@ -48,6 +49,8 @@ static void put_in_force(struct daemon *daemon, struct config *fresh)
     const struct server_tuning tuning = {
         .max_connections = fresh->limits.connections,
         .max_per_address = fresh->limits.per_address,
+        .requests_per_second = fresh->limits.requests_per_second,
+        .requests_burst = fresh->limits.requests_burst,
         .access_log = fresh->log.access == CONFIG_ON,
     };
 
@@ -58,6 +61,7 @@ static void put_in_force(struct daemon *daemon, struct config *fresh)
     daemon->config = fresh;
     sessions_set_lifetime(daemon->sessions, fresh->session.access_lifetime);
     server_tune(daemon->server, &tuning);
+    rate_set(daemon->writes, fresh->limits.writes_per_second, fresh->limits.writes_burst);
 }
 
 static void reload_config(struct daemon *daemon)

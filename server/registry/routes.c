@@ -36,16 +36,31 @@
         method, path, handler, ROUTE_AUTH | ROUTE_BODY_OPTIONAL, JSON, 0, 0, NULL \
     }
 
-const struct route registry_routes[] = {
-    OPEN("GET", "/health", status_health),
-    OPEN("GET", "/ready", status_ready),
-    OPEN("GET", "/metrics", status_metrics),
+/* Counted by limits.writes_per_second as well. */
+#define SP_WRITE(method, path, handler, type)                               \
+    {                                                                       \
+        method, path, handler, ROUTE_AUTH, type, 0, API_ROLE_SP_WRITE, NULL \
+    }
+/* Answered from memory, and nobody is to miss them: no limit of requests. */
+#define FREE(method, path, handler)                              \
+    {                                                            \
+        method, path, handler, ROUTE_UNLIMITED, NULL, 0, 0, NULL \
+    }
+#define FREE_LIST(method, path, handler)                                                  \
+    {                                                                                     \
+        method, path, handler, ROUTE_AUTH | ROUTE_UNLIMITED, NULL, 0, API_ROLE_LIST, NULL \
+    }
 
-    LIST("GET", "/api/v1/cps-list", cps_list_get_envelope),
-    LIST("GET", "/download/v1/cps-list", cps_list_get_newest),
+const struct route registry_routes[] = {
+    FREE("GET", "/health", status_health),
+    FREE("GET", "/ready", status_ready),
+    FREE("GET", "/metrics", status_metrics),
+
+    FREE_LIST("GET", "/api/v1/cps-list", cps_list_get_envelope),
+    FREE_LIST("GET", "/download/v1/cps-list", cps_list_get_newest),
     LIST("GET", "/download/v1/cps-list/{sequence}", cps_list_get_earlier),
-    LIST("GET", "/api/v1/ca-list", ca_list_get_envelope),
-    LIST("GET", "/download/v1/ca-list", ca_list_get_newest),
+    FREE_LIST("GET", "/api/v1/ca-list", ca_list_get_envelope),
+    FREE_LIST("GET", "/download/v1/ca-list", ca_list_get_newest),
     LIST("GET", "/download/v1/ca-list/{sequence}", ca_list_get_earlier),
     OPEN("GET", "/download/v1/certificate/{file}", list_get_certificate),
 
@@ -55,8 +70,8 @@ const struct route registry_routes[] = {
 
     AUTH("GET", "/api/v1/account/{sp}/cps", cps_list_get),
     AUTH("GET", "/api/v1/account/{sp}/cps/{spc}", cps_entry_get),
-    AUTH_BODY("PUT", "/api/v1/account/{sp}/cps/{spc}", cps_entry_put),
-    AUTH("DELETE", "/api/v1/account/{sp}/cps/{spc}", cps_entry_delete),
+    SP_WRITE("PUT", "/api/v1/account/{sp}/cps/{spc}", cps_entry_put, JSON),
+    SP_WRITE("DELETE", "/api/v1/account/{sp}/cps/{spc}", cps_entry_delete, NULL),
 
     AUTH("GET", "/api/v1/account/{sp}", account_get),
     AUTH_BODY("PUT", "/api/v1/account/{sp}", account_put),

@@ -1,5 +1,5 @@
 /* The store of a single node: time is passed in, so that expiry is tested without sleeping. */
-#include "server/cps/siphash.h"
+#include "common/siphash.h"
 #include "server/cps/store_memory.h"
 
 #include <pthread.h>

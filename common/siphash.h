@@ -1,8 +1,8 @@
 /* SipHash-2-4 (Aumasson and Bernstein) of one or two words: where a table's keys come from outside,
  * a keyed hash keeps anybody from filling one bucket on purpose. OpenSSL's costs an allocation per
  * call. */
-#ifndef SERVER_CPS_SIPHASH_H
-#define SERVER_CPS_SIPHASH_H
+#ifndef COMMON_SIPHASH_H
+#define COMMON_SIPHASH_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "server/cps/siphash.h"
+#include "common/siphash.h"
 
 #include <string.h>
 
