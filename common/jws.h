@@ -1,5 +1,6 @@
-/* Compact JWS with ES256 (RFC 7515, RFC 7518 s3.4) over a kept EVP_PKEY: the one place where an object of
- * the protocol is signed or its signature checked. The signature is raw R||S, 64 bytes. */
+/* Compact JWS with ES256 (RFC 7515, RFC 7518 s3.4) over a kept EVP_PKEY: the one place where an
+ * object of the protocol is signed or its signature checked. The signature is raw R||S, 64 bytes.
+ */
 #ifndef COMMON_JWS_H
 #define COMMON_JWS_H
 
@@ -12,7 +13,8 @@
 struct jws {
     const char *signing_input; /* "header.payload", borrowed from the text that was split */
     size_t signing_input_len;
-    unsigned char *header; /* decoded, NUL-terminated; owned (header, payload, signature: one block) */
+    unsigned char
+        *header; /* decoded, NUL-terminated; owned (header, payload, signature: one block) */
     size_t header_len;
     unsigned char *payload;
     size_t payload_len;

@@ -1,5 +1,5 @@
-/* Service Provider Codes: an OCN (4 characters 0-9 A-Z) or a Resp Org ID (5 characters: two letters for
- * the entity, a letter, two digits). Upper case. */
+/* Service Provider Codes: an OCN (4 characters 0-9 A-Z) or a Resp Org ID (5 characters: two letters
+ * for the entity, a letter, two digits). Upper case. */
 #ifndef COMMON_SPC_H
 #define COMMON_SPC_H
 

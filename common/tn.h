@@ -1,7 +1,7 @@
 /* Telephone numbers, canonical: digits only, country code first (E.164), 1 to 15 of them.
  *
- * One canonicaliser serves the called number, the portability file, the CPS store and PASSporT claims
- * alike, so that 2025550123 and 12025550123 are one call everywhere. */
+ * One canonicaliser serves the called number, the portability file, the CPS store and PASSporT
+ * claims alike, so that 2025550123 and 12025550123 are one call everywhere. */
 #ifndef COMMON_TN_H
 #define COMMON_TN_H
 
@@ -17,11 +17,12 @@ struct tn {
     char digits[TN_MAX_DIGITS + 1]; /* NUL-terminated, NUL-padded */
 };
 
-/* A number as a person or a host writes it: an optional leading '+', digits, and the separators space,
- * '-', '.', '(' and ')' (RFC 3966 s5.1.1). Without '+', ten digits of the form [2-9]xx[2-9]xxxxxx get
- * the leading 1 of the North American plan when `default_country` is 1 (0: no default). With '+' the
- * country code is already there and nothing is added.
- * STICPS_ERR_TN: empty, longer than 15 digits, or another character. */
+/* A number as a person or a host writes it: an optional leading '+', digits, and the separators
+ * space,
+ * '-', '.', '(' and ')' (RFC 3966 s5.1.1). Without '+', ten digits of the form [2-9]xx[2-9]xxxxxx
+ * get the leading 1 of the North American plan when `default_country` is 1 (0: no default). With
+ * '+' the country code is already there and nothing is added. STICPS_ERR_TN: empty, longer than 15
+ * digits, or another character. */
 enum sticps_err tn_from_typed(const char *text, size_t len, unsigned default_country,
                               struct tn *out, struct sticps_error *err) STICPS_MUST_CHECK;
 
@@ -39,7 +40,8 @@ void tn_from_key(uint64_t key, struct tn *out);
 /* Eleven digits of the North American plan: 1, [2-9]xx, [2-9]xxxxxx. */
 bool tn_is_nanp(const struct tn *tn);
 
-/* A toll-free number of the plan: 1 and 800, 822, 833, 844, 855, 866, 877 or 888 before the rest. */
+/* A toll-free number of the plan: 1 and 800, 822, 833, 844, 855, 866, 877 or 888 before the rest.
+ */
 bool tn_is_toll_free(const struct tn *tn);
 
 #endif

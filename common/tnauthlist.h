@@ -21,7 +21,8 @@ enum sticps_err tnauthlist_parse(const unsigned char *der, size_t len, struct tn
 /* The extension's value in a certificate (borrowed), or NULL when there is none. */
 const ASN1_OCTET_STRING *tnauthlist_find(const X509 *cert);
 
-/* DER of a list with one SPC, for tests and tools. Returns the length; `out` has room for 16 bytes. */
+/* DER of a list with one SPC, for tests and tools. Returns the length; `out` has room for 16 bytes.
+ */
 size_t tnauthlist_encode_spc(const struct spc *spc, unsigned char *out);
 
 #endif

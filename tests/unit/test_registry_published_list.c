@@ -69,8 +69,9 @@ static struct published_list *make_list(int64_t sequence, const char *jws)
     struct published_list *list = NULL;
     struct sticps_error err;
 
-    assert_int_equal(published_list_new(LIST_CPS, sequence, 1590000000, jws, strlen(jws), &list, &err),
-                     STICPS_OK);
+    assert_int_equal(
+        published_list_new(LIST_CPS, sequence, 1590000000, jws, strlen(jws), &list, &err),
+        STICPS_OK);
     return list;
 }
 
