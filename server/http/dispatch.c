@@ -122,7 +122,7 @@ static bool check_body(struct request *request)
         return false;
     }
     const char *type = request_header(request, "content-type");
-    if (type == NULL || !router_media_type_is(type, strlen(type), route->content_type)) {
+    if (type == NULL || !router_media_type_among(type, strlen(type), route->content_type)) {
         reply_header(request, "accept", route->content_type);
         reply_problem(request, &PROBLEM_UNSUPPORTED_MEDIA_TYPE, "the body must be %s",
                       route->content_type);

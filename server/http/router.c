@@ -131,7 +131,7 @@ bool router_decode_segment(const char *raw, size_t len, char *out)
     return n > 0;
 }
 
-bool router_media_type_is(const char *header, size_t len, const char *expected)
+static bool media_type_is(const char *header, size_t len, const char *expected, size_t expected_len)
 {
     const char *semicolon = memchr(header, ';', len);
     if (semicolon != NULL)
@@ -142,5 +142,23 @@ bool router_media_type_is(const char *header, size_t len, const char *expected)
         header++;
         len--;
     }
-    return len == strlen(expected) && strncasecmp(header, expected, len) == 0;
+    return len == expected_len && strncasecmp(header, expected, len) == 0;
+}
+
+bool router_media_type_is(const char *header, size_t len, const char *expected)
+{
+    return media_type_is(header, len, expected, strlen(expected));
+}
+
+bool router_media_type_among(const char *header, size_t len, const char *list)
+{
+    while (*list != '\0') {
+        size_t one = strcspn(list, ",");
+
+        if (media_type_is(header, len, list, one))
+            return true;
+        list += one;
+        list += strspn(list, ", ");
+    }
+    return false;
 }

@@ -29,10 +29,11 @@ struct route {
     const char *path;   /* "/api/v1/account/{sp}/cps/{spc}", at most ROUTE_MAX_PARAMS params */
     request_handler *handler;
     unsigned flags; /* ROUTE_* */
-    /* The media type of the body, lower case ("application/json"); compared without case,
-     * parameters tolerated. Another or none on a non-empty body is 415. An empty body passes:
-     * request_json answers 400 for it, other handlers check request_body. NULL: no body belongs
-     * here; a non-empty one is 415 with PUT, POST and PATCH, and ignored with the others. */
+    /* The media type of the body, lower case ("application/json"), or several, separated by ", ";
+     * compared without case, parameters tolerated. Another or none on a non-empty body is 415. An
+     * empty body passes: request_json answers 400 for it, other handlers check request_body. NULL:
+     * no body belongs here; a non-empty one is 415 with PUT, POST and PATCH, and ignored with the
+     * others. */
     const char *content_type;
     size_t body_limit; /* bytes; 0: the listener's. Over it: 413 */
     unsigned role;     /* for the authenticate hook and the handler; not read here */
@@ -68,6 +69,8 @@ bool router_decode_segment(const char *raw, size_t len, char *out);
 
 /* "application/json; charset=utf-8" against "application/json". */
 bool router_media_type_is(const char *header, size_t len, const char *expected);
+/* The same against each of a list "application/json, text/csv". */
+bool router_media_type_among(const char *header, size_t len, const char *list);
 
 /* Goes on with a request whose authenticate hook returned false and has now agreed. On the
  * request's thread. */

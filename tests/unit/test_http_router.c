@@ -159,6 +159,31 @@ static void media_types_are_compared_without_case_and_parameters(void **state)
             table[i].is);
 }
 
+static void one_of_several_media_types_is_enough(void **state)
+{
+    (void)state;
+    static const char both[] = "application/json, text/csv";
+    static const struct {
+        const char *header, *list;
+        bool is;
+    } table[] = {
+        {"application/json", both, true},
+        {"Text/CSV; header=present", both, true},
+        {"text/csv", "text/csv", true},
+        {"text/cs", both, false},
+        {"text/csvx", both, false},
+        {"application/json, text/csv", both, false},
+        {" text/csv", both, true},
+        {"", both, false},
+        {",", both, false},
+        {"text/csv", "application/json", false},
+    };
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        assert_int_equal(
+            router_media_type_among(table[i].header, strlen(table[i].header), table[i].list),
+            table[i].is);
+}
+
 static void ambiguous_framing_is_seen(void **state)
 {
     (void)state;
@@ -217,6 +242,7 @@ int main(void)
         cmocka_unit_test(allow_names_each_method_once),
         cmocka_unit_test(a_segment_is_decoded_once),
         cmocka_unit_test(media_types_are_compared_without_case_and_parameters),
+        cmocka_unit_test(one_of_several_media_types_is_enough),
         cmocka_unit_test(ambiguous_framing_is_seen),
         cmocka_unit_test(a_head_has_a_limit),
     };
