@@ -4,6 +4,7 @@
 #include "server/http/log.h"
 #include "server/http/router.h"
 #include "server/registry/daemon.h"
+#include "server/registry/pointer.h"
 #include "server/registry/session.h"
 #include "server/registry/write_rate.h"
 
@@ -51,14 +52,15 @@ static const char *user_of(const struct request *request)
     return identity != NULL ? identity->user : "";
 }
 
-void api_reply_refusal(struct request *request, const char *name, const char *detail,
-                       long long version)
+void api_reply_refusal_errors(struct request *request, const char *name, const char *detail,
+                              long long version, json_t *errors)
 {
     const struct outcome *outcome = find_outcome(name);
     char seconds[24];
 
     if (outcome == NULL || outcome->problem.code == NULL) {
         log_fields(LOG_LEVEL_ERROR, "unknown outcome", LOG_TEXT("outcome", name));
+        json_decref(errors);
         reply_problem(request, &PROBLEM_INTERNAL, "the request could not be completed");
         return;
     }
@@ -72,7 +74,16 @@ void api_reply_refusal(struct request *request, const char *name, const char *de
         snprintf(seconds, sizeof(seconds), "%lld", version);
         reply_header(request, "retry-after", seconds);
     }
-    reply_problem(request, &outcome->problem, "%s", detail);
+    if (errors != NULL)
+        reply_problem_errors(request, &outcome->problem, errors, "%s", detail);
+    else
+        reply_problem(request, &outcome->problem, "%s", detail);
+}
+
+void api_reply_refusal(struct request *request, const char *name, const char *detail,
+                       long long version)
+{
+    api_reply_refusal_errors(request, name, detail, version, NULL);
 }
 
 bool api_result_ok(struct request *request, const struct db_result *result)
@@ -206,6 +217,14 @@ void api_fault(struct api *call, const char *pointer, const char *format, ...)
     }
 }
 
+void api_refuse(struct api *call, const struct problem *problem, const char *detail)
+{
+    json_decref(call->errors);
+    call->errors = NULL;
+    call->problem = problem;
+    snprintf(call->detail, sizeof(call->detail), "%s", detail);
+}
+
 static bool is_id(const char *text, const char *further)
 {
     size_t len = strlen(text);
@@ -285,27 +304,6 @@ void api_limit(struct api *call, char *out, size_t size)
     snprintf(out, size, "%d", (int)api_query_int(call, "limit", 1, 1000, 100));
 }
 
-/* A member's name as a JSON pointer (RFC 6901 s3), cut to fit. */
-static void pointer_of(const char *name, char *out, size_t size)
-{
-    size_t used = 0;
-
-    out[used++] = '/';
-    for (; *name != '\0' && used + 3 < size; name++) {
-        if (*name == '~' || *name == '/') {
-            out[used++] = '~';
-            out[used++] = *name == '~' ? '0' : '1';
-        } else {
-            out[used++] = *name;
-        }
-    }
-    /* a cut never leaves half a character of UTF-8 */
-    if (*name != '\0')
-        while (used > 1 && ((unsigned char)out[used - 1] & 0x80) != 0)
-            used--;
-    out[used] = '\0';
-}
-
 static void read_members(struct api *call, struct api_text *members, size_t len)
 {
     char pointer[100];
@@ -316,7 +314,7 @@ static void read_members(struct api *call, struct api_text *members, size_t len)
     {
         size_t i = 0;
 
-        pointer_of(key, pointer, sizeof(pointer));
+        pointer_write(pointer, sizeof(pointer), "", key);
         while (i < len && strcmp(members[i].name, key) != 0)
             i++;
         if (i == len) {
@@ -332,7 +330,7 @@ static void read_members(struct api *call, struct api_text *members, size_t len)
     for (size_t i = 0; i < len; i++) {
         if (!members[i].required || members[i].value != NULL)
             continue;
-        pointer_of(members[i].name, pointer, sizeof(pointer));
+        pointer_write(pointer, sizeof(pointer), "", members[i].name);
         api_fault(call, pointer, "this member is missing");
     }
 }
@@ -347,10 +345,7 @@ void api_body(struct api *call, struct api_text *members, size_t len)
     if (call->body == NULL && request_body_is_scalar(call->request)) {
         api_fault(call, "", "the body must be a JSON object");
     } else if (call->body == NULL) {
-        json_decref(call->errors); /* 400 comes before 422 */
-        call->errors = NULL;
-        call->problem = &PROBLEM_NOT_JSON;
-        snprintf(call->detail, sizeof(call->detail), "%s", err.text);
+        api_refuse(call, &PROBLEM_NOT_JSON, err.text); /* 400 comes before 422 */
     } else if (!json_is_object(call->body)) {
         api_fault(call, "", "the body must be a JSON object");
     } else {

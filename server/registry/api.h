@@ -58,6 +58,9 @@ void api_no_body(struct api *call);
 /* Notes a fault of the request; `pointer` as in RFC 6901. */
 void api_fault(struct api *call, const char *pointer, const char *format, ...) STICPS_PRINTF(3, 4);
 
+/* Refuses with another problem than 422, in place of the faults noted so far. */
+void api_refuse(struct api *call, const struct problem *problem, const char *detail);
+
 /* A parameter of the query: NULL when absent, or after noting the fault. */
 const char *api_query(struct api *call, const char *name);
 /* The same as a whole number of [min, max]; `fallback` when absent, or after noting the fault. */
@@ -94,6 +97,9 @@ bool api_result_ok(struct request *request, const struct db_result *result);
 /* Replies with a refusal: the outcome's problem. For outcomes that are no success. */
 void api_reply_refusal(struct request *request, const char *outcome, const char *detail,
                        long long version);
+/* The same with "errors" (may be NULL), which is taken over. */
+void api_reply_refusal_errors(struct request *request, const char *outcome, const char *detail,
+                              long long version, json_t *errors);
 
 /* The authenticate hook of the listener. */
 struct route;
