@@ -2,6 +2,7 @@
 
 #include "common/url.h"
 #include "server/registry/api.h"
+#include "server/registry/bulk_routes.h"
 #include "server/registry/daemon.h"
 
 #include <string.h>
@@ -17,6 +18,8 @@ void cps_list_get(struct request *request)
 
     api_begin(&call, request);
     const char *sp = api_sp(&call);
+    if (bulk_export(&call, sp))
+        return;
     api_limit(&call, limit, sizeof(limit));
     const char *typed = api_query(&call, "after");
     if (typed != NULL && spc_from_typed(typed, strlen(typed), &after, &err) != STICPS_OK)

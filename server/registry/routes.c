@@ -3,6 +3,7 @@
 #include "server/registry/account_routes.h"
 #include "server/registry/api.h"
 #include "server/registry/auth_routes.h"
+#include "server/registry/bulk_routes.h"
 #include "server/registry/cps_routes.h"
 #include "server/registry/list_routes.h"
 #include "server/registry/publication_routes.h"
@@ -69,6 +70,8 @@ const struct route registry_routes[] = {
     AUTH_EMPTY("POST", "/api/v1/auth/logout", auth_logout),
 
     AUTH("GET", "/api/v1/account/{sp}/cps", cps_list_get),
+    {"PUT", "/api/v1/account/{sp}/cps", bulk_put, ROUTE_AUTH, BULK_MEDIA_TYPES, BULK_BODY_LIMIT,
+     API_ROLE_SP_WRITE, NULL},
     AUTH("GET", "/api/v1/account/{sp}/cps/{spc}", cps_entry_get),
     SP_WRITE("PUT", "/api/v1/account/{sp}/cps/{spc}", cps_entry_put, JSON),
     SP_WRITE("DELETE", "/api/v1/account/{sp}/cps/{spc}", cps_entry_delete, NULL),

@@ -51,7 +51,7 @@ def test_unknown_route_is_404_also_without_a_token(reg, path):
     [
         ("POST", ENTRY, {"GET", "HEAD", "PUT", "DELETE"}),
         ("PATCH", ENTRY, {"GET", "HEAD", "PUT", "DELETE"}),
-        ("PUT", "/api/v1/account/alpha/cps", {"GET", "HEAD"}),
+        ("POST", "/api/v1/account/alpha/cps", {"GET", "HEAD", "PUT"}),
         ("GET", "/api/v1/auth/login", {"POST"}),
         ("DELETE", "/api/v1/account/alpha", {"GET", "HEAD", "PUT"}),
         ("GET", "/api/v1/account/alpha/state", {"PUT"}),
