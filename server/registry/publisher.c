@@ -347,9 +347,11 @@ static const char *due(const struct publisher *p, enum list_kind kind, bool requ
         return "signer";
     if (requested)
         return "request";
-    /* Near the certificate's end a new list would not live longer than the last one. */
+    /* A list that lives to the certificate's end needs no other: that one would not live longer. A
+     * lifetime that a reload has made shorter is no reason to stop. */
+    bool to_the_end = track->exp >= cert_chain_not_after(p->daemon->signer->chain);
     if ((now >= track->created + timing.period || now >= track->exp - timing.lifetime / 2) &&
-        (exp_from_now(p, kind) > track->exp || now >= track->exp))
+        (!to_the_end || now >= track->exp))
         return "period";
     if (track->changed && monotonic_ms() >= track->changed_at + timing.debounce_ms)
         return "change";
