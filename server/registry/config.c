@@ -53,6 +53,10 @@ static const cyaml_schema_field_t ca_list_fields[] = {
     NUMBER("period", struct config_ca_list, period),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t crl_fields[] = {
+    TEXT("file", struct config_crl, file),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_value_t port = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint16_t)};
 static const cyaml_schema_field_t cps_url_fields[] = {
     CYAML_FIELD_SEQUENCE("ports", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_cps_url,
@@ -91,6 +95,8 @@ static const cyaml_schema_field_t fields[] = {
                             next_signer, signer_fields),
     CYAML_FIELD_MAPPING("list", CYAML_FLAG_OPTIONAL, struct config, list, list_fields),
     CYAML_FIELD_MAPPING("ca_list", CYAML_FLAG_OPTIONAL, struct config, ca_list, ca_list_fields),
+    CYAML_FIELD_MAPPING_PTR("crl", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config, crl,
+                            crl_fields),
     CYAML_FIELD_MAPPING("cps_url", CYAML_FLAG_OPTIONAL, struct config, cps_url, cps_url_fields),
     SWITCH("lab", struct config, lab),
     CYAML_FIELD_MAPPING("session", CYAML_FLAG_OPTIONAL, struct config, session, session_fields),
@@ -320,6 +326,8 @@ static enum sticps_err resolve_paths(struct config *config, const char *path,
     const char *folder = dirname(copy);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc == STICPS_OK; i++)
         rc = make_absolute(files[i], folder, err);
+    if (rc == STICPS_OK && config->crl != NULL)
+        rc = make_absolute(&config->crl->file, folder, err);
     if (rc == STICPS_OK && config->next_signer != NULL)
         rc = make_absolute(&config->next_signer->key, folder, err);
     if (rc == STICPS_OK && config->next_signer != NULL)

@@ -41,6 +41,10 @@ struct config_ca_list {
     unsigned period;
 };
 
+struct config_crl {
+    char *file; /* the STI-PA's CRL, DER or PEM */
+};
+
 struct config_cps_url {
     uint16_t *ports; /* allowed in a CPS URL beside 443 */
     unsigned ports_count;
@@ -76,6 +80,7 @@ struct config {
     struct config_signer *next_signer; /* published, does not sign yet; or NULL */
     struct config_list list;
     struct config_ca_list ca_list;
+    struct config_crl *crl; /* NULL: none is served */
     struct config_cps_url cps_url;
     enum config_switch lab; /* loopback and private addresses, any port; never in production */
     struct config_session session;

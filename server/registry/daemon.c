@@ -9,6 +9,7 @@
 #include "server/http/tls.h"
 #include "server/http/worker.h"
 #include "server/registry/api.h"
+#include "server/registry/crl_file.h"
 #include "server/registry/list_board.h"
 #include "server/registry/publisher.h"
 #include "server/registry/reload.h"
@@ -202,6 +203,7 @@ static void daemon_clear(struct daemon *daemon, struct signer *signer)
     server_free(daemon->server);
     worker_pool_free(daemon->workers);
     list_board_free(daemon->board);
+    crl_file_free(daemon->crl);
     sessions_free(daemon->sessions);
     free(daemon->nodes);
     signer_free(signer);
@@ -238,6 +240,8 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
                           &daemon.sessions, err);
     if (rc == STICPS_OK)
         rc = list_board_new(&daemon.board, err);
+    if (rc == STICPS_OK && config->crl != NULL)
+        rc = crl_file_new(config->crl->file, &daemon.crl, err);
     if (rc == STICPS_OK)
         rc = worker_pool_new(HASH_THREADS, HASH_QUEUE, &daemon.workers, err);
     if (rc == STICPS_OK)

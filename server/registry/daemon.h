@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 
+struct crl_file;
 struct db_pool;
 struct list_board;
 struct publisher;
@@ -33,6 +34,7 @@ struct daemon {
     struct sessions *sessions;
     struct worker_pool *workers;
     struct list_board *board;
+    struct crl_file *crl; /* NULL when none is configured */
     struct publisher *publisher;
     struct server *server;
     struct reload *reload;

@@ -1,6 +1,7 @@
 #include "server/registry/list_routes.h"
 
 #include "server/registry/api.h"
+#include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
 #include "server/registry/published_list.h"
 
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #define JWT_TYPE "application/jwt"
+#define CRL_TYPE "application/pkix-crl"
 #define PEM_TYPE "application/pem-certificate-chain"
 
 /* A list that needs a session must not stay in a shared cache. */
@@ -251,4 +253,26 @@ void list_get_certificate(struct request *request)
     } else {
         reply_problem(request, &PROBLEM_NOT_FOUND, "there is no such certificate");
     }
+}
+
+/* ---- the CRL ---- */
+
+void list_get_crl(struct request *request)
+{
+    struct crl_file *file = node_of(request)->daemon->crl;
+    char etag[ETAG_SIZE];
+
+    if (file == NULL) {
+        reply_problem(request, &PROBLEM_NOT_FOUND, "no CRL is served here");
+        return;
+    }
+    struct shared_bytes *der = crl_file_get(file, etag);
+    if (der == NULL) {
+        reply_problem(request, &PROBLEM_UNAVAILABLE, "there is no CRL yet; try again");
+        return;
+    }
+    cache_for(request, false, "max-age=60");
+    if (!not_modified(request, etag))
+        reply_shared(request, 200, CRL_TYPE, der);
+    shared_bytes_unref(der);
 }

@@ -14,5 +14,6 @@ void ca_list_get_newest(struct request *request);   /* GET /download/v1/ca-list 
 void ca_list_get_earlier(struct request *request);  /* GET /download/v1/ca-list/{sequence} */
 
 void list_get_certificate(struct request *request); /* GET /download/v1/certificate/{file} */
+void list_get_crl(struct request *request);         /* GET /download/v1/crl; 404 without config */
 
 #endif

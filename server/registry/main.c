@@ -1,6 +1,7 @@
 /* sticps-registryd: the STI-PA's registry of CPS URLs. Command line and exit status. */
 #include "server/registry/ca_directory.h"
 #include "server/registry/config.h"
+#include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
 #include "server/registry/init.h"
 
@@ -77,8 +78,9 @@ static int run(const struct arguments *arguments, const struct config *config)
     if (daemon_check(config, &err) != STICPS_OK)
         return complain(&err, EXIT_USAGE);
     if (arguments->test) {
-        /* a start goes on without it: the database has the last good set */
-        if (check_cas(config, &err) != STICPS_OK)
+        /* a start goes on without these: the lists are worth more */
+        if (check_cas(config, &err) != STICPS_OK ||
+            (config->crl != NULL && crl_file_check(config->crl->file, &err) != STICPS_OK))
             return complain(&err, EXIT_USAGE);
         printf("sticps-registryd: %s and the files that it names are in order\n",
                arguments->config);

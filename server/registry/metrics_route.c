@@ -2,6 +2,7 @@
 #include "server/http/metrics.h"
 #include "server/http/server.h"
 #include "server/http/worker.h"
+#include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
 #include "server/registry/published_list.h"
 #include "server/registry/publisher.h"
@@ -64,6 +65,9 @@ void status_metrics(struct request *request)
     write_list(metrics, node, &status, now);
     write_ca_list(metrics, node, &status);
     write_publisher(metrics, &status);
+    if (daemon->crl != NULL)
+        metrics_gauge(metrics, "sticps_crl_failed", "1 while the CRL's file cannot be used.",
+                      crl_file_failed(daemon->crl));
     node_stats_write(metrics, daemon->nodes, server_threads(daemon->server));
     metrics_certificates(metrics, daemon->server, now);
     metrics_days_left(metrics, "signer", cert_chain_not_after(daemon->signer->chain), now);

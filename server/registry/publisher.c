@@ -7,6 +7,7 @@
 #include "server/http/server.h"
 #include "server/http/timer.h"
 #include "server/registry/ca_sync.h"
+#include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
 #include "server/registry/list_board.h"
 #include "server/registry/publication.h"
@@ -535,6 +536,8 @@ static void *run(void *arg)
 
     while (!atomic_load(&p->stopping)) {
         warn_of_ends(p);
+        if (p->daemon->crl != NULL)
+            crl_file_refresh(p->daemon->crl, clock_now(p->daemon->clock));
         if (p->db == NULL && !connect_database(p)) {
             pause_ms(p, RETRY_MS);
             continue;

@@ -64,6 +64,7 @@ const struct route registry_routes[] = {
     FREE_LIST("GET", "/download/v1/ca-list", ca_list_get_newest),
     LIST("GET", "/download/v1/ca-list/{sequence}", ca_list_get_earlier),
     OPEN("GET", "/download/v1/certificate/{file}", list_get_certificate),
+    FREE("GET", "/download/v1/crl", list_get_crl),
 
     OPEN_BODY("POST", "/api/v1/auth/login", auth_login),
     OPEN_BODY("POST", "/api/v1/auth/token", auth_token),

@@ -14,6 +14,7 @@ import time
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from lib.crl import make_crl
 from lib.net import wait_until
 from lib.pki import ROOT
 from lib.process import run
@@ -120,6 +121,7 @@ def test_the_example_configuration_is_well_formed(fresh, pki, tmp_path):
     (tmp_path / "roots.pem").write_bytes(pki.crt("tls-ca").read_bytes())
     (tmp_path / "sti-ca").mkdir()
     (tmp_path / "sti-ca/one.pem").write_bytes(pki.crt("sti-ca").read_bytes())
+    make_crl(pki, tmp_path / "sti-pa.crl")
     whole = text.replace("  # connections:", "  connections:")
     start = whole.index("# threads:")
     whole = whole[:start] + re.sub(r"^# ?", "", whole[start:], flags=re.M)

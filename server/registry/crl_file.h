@@ -1,0 +1,32 @@
+/* The STI-PA's revocation list, served as it stands in a file that other software writes. Read
+ * again when the file changes; what is no CRL leaves the last good one in service. The publisher
+ * thread refreshes it, server threads take references, main checks it. */
+#ifndef REGISTRY_CRL_FILE_H
+#define REGISTRY_CRL_FILE_H
+
+#include "common/error.h"
+#include "server/registry/published_list.h"
+
+#include <stdbool.h>
+
+struct crl_file;
+
+/* STICPS_ERR_FILE when the file cannot be read or holds no CRL (DER, or one in PEM). */
+enum sticps_err crl_file_check(const char *path, struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Nothing is read yet. `path` is borrowed. */
+enum sticps_err crl_file_new(const char *path, struct crl_file **out,
+                             struct sticps_error *err) STICPS_MUST_CHECK;
+void crl_file_free(struct crl_file *file); /* accepts NULL */
+
+/* Reads the file when it is another than at the last call; says in the log what came of it. On one
+ * thread. `now` in Unix seconds. */
+void crl_file_refresh(struct crl_file *file, int64_t now);
+
+/* A reference to the DER and its ETag, or NULL when no good CRL was read yet. Any thread; takes a
+ * lock for a moment. */
+struct shared_bytes *crl_file_get(struct crl_file *file, char etag[ETAG_SIZE]);
+/* The file cannot be used as it stands now. Any thread. */
+bool crl_file_failed(struct crl_file *file);
+
+#endif
