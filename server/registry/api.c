@@ -86,10 +86,9 @@ void api_reply_refusal(struct request *request, const char *name, const char *de
     api_reply_refusal_errors(request, name, detail, version, NULL);
 }
 
-bool api_result_ok(struct request *request, const struct db_result *result)
+/* Replies for a query that failed; false, for its callers to return. */
+static bool query_failed(struct request *request, const struct db_result *result)
 {
-    if (result->status == DB_OK && PQntuples(result->rows) == 1)
-        return true;
     bool again = result->status == DB_UNAVAILABLE || strcmp(result->sqlstate, "40001") == 0 ||
                  strcmp(result->sqlstate, "40P01") == 0; /* serialization failure, deadlock */
     log_fields(again ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "query failed",
@@ -100,6 +99,17 @@ bool api_result_ok(struct request *request, const struct db_result *result)
     else
         reply_problem(request, &PROBLEM_INTERNAL, "the request could not be completed");
     return false;
+}
+
+bool api_query_ok(struct request *request, const struct db_result *result)
+{
+    return result->status == DB_OK || query_failed(request, result);
+}
+
+bool api_result_ok(struct request *request, const struct db_result *result)
+{
+    return (result->status == DB_OK && PQntuples(result->rows) == 1) ||
+           query_failed(request, result);
 }
 
 /* ---- what a function returned ---- */

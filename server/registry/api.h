@@ -94,6 +94,8 @@ void api_on_result(const struct db_result *result, void *pending);
 
 /* Replies 503 or 500 for a query that did not succeed; true when it did, with one row. */
 bool api_result_ok(struct request *request, const struct db_result *result);
+/* The same for a query of any number of rows. */
+bool api_query_ok(struct request *request, const struct db_result *result);
 /* Replies with a refusal: the outcome's problem. For outcomes that are no success. */
 void api_reply_refusal(struct request *request, const char *outcome, const char *detail,
                        long long version);

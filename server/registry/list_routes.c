@@ -15,10 +15,10 @@
 #define PEM_TYPE "application/pem-certificate-chain"
 
 /* A list that needs a session must not stay in a shared cache. */
-static void cache_for(struct request *request, bool list, const char *rest)
+void list_cache_for(struct request *request, const char *rest)
 {
     const struct config *config = node_of(request)->daemon->config;
-    const char *scope = list && config->list.is_public != CONFIG_ON ? "private" : "public";
+    const char *scope = config->list.is_public == CONFIG_ON ? "public" : "private";
 
     reply_header(request, "cache-control", request_printf(request, "%s, %s", scope, rest));
 }
@@ -60,9 +60,8 @@ static void on_session(const struct db_result *result, void *arg)
     pending_done(pending);
 }
 
-/* Goes on with `then` at once, or when the session of the request has been found alive. */
-static void when_allowed(struct request *request, void (*then)(struct request *, enum list_kind),
-                         enum list_kind kind)
+void list_when_allowed(struct request *request, void (*then)(struct request *, enum list_kind),
+                       enum list_kind kind)
 {
     static const struct db_statement statement = {
         "session_check", "SELECT outcome, detail FROM session_check($1::uuid)", 1};
@@ -88,7 +87,7 @@ static void serve(struct request *request, const struct list_form *form, const c
         form->gzip != NULL && accepts_gzip(request_header_joined(request, "accept-encoding"));
 
     reply_header(request, "vary", "Accept-Encoding");
-    cache_for(request, true, "max-age=60");
+    list_cache_for(request, "max-age=60");
     if (not_modified(request, gzip ? form->gzip_etag : form->etag))
         return;
     if (gzip)
@@ -127,22 +126,22 @@ static void serve_envelope(struct request *request, enum list_kind kind)
 
 void cps_list_get_newest(struct request *request)
 {
-    when_allowed(request, serve_bare, LIST_CPS);
+    list_when_allowed(request, serve_bare, LIST_CPS);
 }
 
 void cps_list_get_envelope(struct request *request)
 {
-    when_allowed(request, serve_envelope, LIST_CPS);
+    list_when_allowed(request, serve_envelope, LIST_CPS);
 }
 
 void ca_list_get_newest(struct request *request)
 {
-    when_allowed(request, serve_bare, LIST_CA);
+    list_when_allowed(request, serve_bare, LIST_CA);
 }
 
 void ca_list_get_envelope(struct request *request)
 {
-    when_allowed(request, serve_envelope, LIST_CA);
+    list_when_allowed(request, serve_envelope, LIST_CA);
 }
 
 /* ---- earlier lists ---- */
@@ -170,7 +169,7 @@ static void on_earlier(const struct db_result *result, void *arg)
         char etag[ETAG_SIZE];
 
         published_list_etag(db_int(result->rows, 0, 0), jws, len, etag);
-        cache_for(request, true, "max-age=31536000, immutable");
+        list_cache_for(request, "max-age=31536000, immutable");
         if (!not_modified(request, etag))
             reply_bytes(request, 200, JWT_TYPE, jws, len);
     }
@@ -191,7 +190,7 @@ static void serve_earlier(struct request *request, enum list_kind kind)
     if (sequence == 0) {
         reply_problem(request, &PROBLEM_NOT_FOUND, "there is no publication of that number");
     } else if (list != NULL && list->sequence == sequence) {
-        cache_for(request, true, "max-age=31536000, immutable");
+        list_cache_for(request, "max-age=31536000, immutable");
         if (!not_modified(request, list->bare.etag))
             reply_shared(request, 200, JWT_TYPE, list->bare.plain);
     } else {
@@ -202,19 +201,19 @@ static void serve_earlier(struct request *request, enum list_kind kind)
 
 void cps_list_get_earlier(struct request *request)
 {
-    when_allowed(request, serve_earlier, LIST_CPS);
+    list_when_allowed(request, serve_earlier, LIST_CPS);
 }
 
 void ca_list_get_earlier(struct request *request)
 {
-    when_allowed(request, serve_earlier, LIST_CA);
+    list_when_allowed(request, serve_earlier, LIST_CA);
 }
 
 /* ---- certificates ---- */
 
 static void serve_certificate(struct request *request, const char *pem)
 {
-    cache_for(request, false, "max-age=31536000, immutable");
+    reply_header(request, "cache-control", "public, max-age=31536000, immutable");
     reply_bytes(request, 200, PEM_TYPE, pem, strlen(pem));
 }
 
@@ -271,7 +270,7 @@ void list_get_crl(struct request *request)
         reply_problem(request, &PROBLEM_UNAVAILABLE, "there is no CRL yet; try again");
         return;
     }
-    cache_for(request, false, "max-age=60");
+    reply_header(request, "cache-control", "public, max-age=60");
     if (!not_modified(request, etag))
         reply_shared(request, 200, CRL_TYPE, der);
     shared_bytes_unref(der);

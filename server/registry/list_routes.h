@@ -3,6 +3,8 @@
 #ifndef REGISTRY_LIST_ROUTES_H
 #define REGISTRY_LIST_ROUTES_H
 
+#include "server/registry/published_list.h"
+
 struct request;
 
 void cps_list_get_envelope(struct request *request); /* GET /api/v1/cps-list */
@@ -15,5 +17,12 @@ void ca_list_get_earlier(struct request *request);  /* GET /download/v1/ca-list/
 
 void list_get_certificate(struct request *request); /* GET /download/v1/certificate/{file} */
 void list_get_crl(struct request *request);         /* GET /download/v1/crl; 404 without config */
+
+/* For what is as public as the lists are. Goes on with `then` at once, or when the session of the
+ * request has been found alive; replies itself when it has not. */
+void list_when_allowed(struct request *request, void (*then)(struct request *, enum list_kind),
+                       enum list_kind kind);
+/* Cache-Control: `rest` after "public", or "private" while lists need a session. */
+void list_cache_for(struct request *request, const char *rest);
 
 #endif

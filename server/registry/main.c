@@ -1,4 +1,5 @@
 /* sticps-registryd: the STI-PA's registry of CPS URLs. Command line and exit status. */
+#include "server/registry/audit_verify.h"
 #include "server/registry/ca_directory.h"
 #include "server/registry/config.h"
 #include "server/registry/crl_file.h"
@@ -19,23 +20,26 @@ enum { EXIT_DONE = 0, EXIT_USAGE = 1, EXIT_FAILED = 2 };
 static const char usage[] =
     "Usage: sticps-registryd [-t] [-c FILE]\n"
     "       sticps-registryd init [-c FILE] [--pa-user NAME]\n"
+    "       sticps-registryd audit verify [-c FILE]\n"
     "Keeps who owns which SPC and its CPS URL, and publishes the signed list of them.\n"
     "\n"
     "  init               make or update the schema, and the first PA administrator, whose "
     "one-time\n"
     "                     password is printed; safe to run again\n"
+    "  audit verify       read the whole history, and name the first row that was changed\n"
     "  -c, --config FILE  the configuration (default /etc/sticps/registryd.yaml)\n"
     "  -t, --test         check the configuration and the files that it names, and exit\n"
     "      --pa-user NAME the first administrator's user id (default pa-admin)\n"
     "  -h, --help         this text\n"
     "  -V, --version      the version\n"
     "\n"
-    "Exit status: 0 done, 1 wrong usage or configuration, 2 failed while starting or running.\n";
+    "Exit status: 0 done, 1 wrong usage or configuration, 2 failed while starting or running,\n"
+    "or the history does not hold.\n";
 
 struct arguments {
     const char *config;
     const char *pa_user;
-    bool test, init;
+    bool test, init, verify;
 };
 
 static int complain(const struct sticps_error *err, int status)
@@ -75,6 +79,9 @@ static int run(const struct arguments *arguments, const struct config *config)
         return init_run(config, arguments->pa_user, &err) == STICPS_OK
                    ? EXIT_DONE
                    : complain(&err, EXIT_FAILED);
+    if (arguments->verify)
+        return audit_verify_run(config, &err) == STICPS_OK ? EXIT_DONE
+                                                           : complain(&err, EXIT_FAILED);
     if (daemon_check(config, &err) != STICPS_OK)
         return complain(&err, EXIT_USAGE);
     if (arguments->test) {
@@ -126,8 +133,12 @@ static int parse(int argc, char **argv, struct arguments *out)
     if (optind < argc && strcmp(argv[optind], "init") == 0) {
         out->init = true;
         optind++;
+    } else if (optind + 1 < argc && strcmp(argv[optind], "audit") == 0 &&
+               strcmp(argv[optind + 1], "verify") == 0) {
+        out->verify = true;
+        optind += 2;
     }
-    if (optind < argc || (out->init && out->test) || (user_given && !out->init)) {
+    if (optind < argc || ((out->init || out->verify) && out->test) || (user_given && !out->init)) {
         fputs(usage, stderr);
         return EXIT_USAGE;
     }

@@ -6,6 +6,7 @@
 #include "server/http/log.h"
 #include "server/http/server.h"
 #include "server/http/timer.h"
+#include "server/registry/audit_linker.h"
 #include "server/registry/ca_sync.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
@@ -64,6 +65,7 @@ struct publisher {
     bool leader;
     struct track tracks[LIST_KINDS];
     uint64_t next_housekeeping, next_warning;
+    struct audit_linker linker;
     struct ca_sync cas;
     bool cas_failed; /* the directory could not be taken at the last look */
     uint64_t next_ca_look;
@@ -121,6 +123,7 @@ static void disconnect(struct publisher *p, const char *why)
     db_sync_free(p->db); /* gives the advisory lock back */
     p->db = NULL;
     p->leader = false;
+    p->linker = (struct audit_linker){0};
     p->cas_failed = false;
     pthread_mutex_lock(&p->lock);
     for (size_t kind = 0; kind < LIST_KINDS; kind++)
@@ -475,6 +478,7 @@ static bool attend(struct publisher *p, enum list_kind kind, int64_t sequence, b
 /* One look at the database. False when the connection is gone. */
 static bool look(struct publisher *p)
 {
+    struct sticps_error err = {0};
     struct db_result result;
 
     if (!elect(p) || !ask(p,
@@ -489,6 +493,10 @@ static bool look(struct publisher *p)
 
     if (unpublished)
         note_change(&p->tracks[LIST_CPS], monotonic_ms());
+    if (p->leader && audit_linker_step(p->db, &p->linker, &err) != STICPS_OK) {
+        disconnect(p, err.text);
+        return false;
+    }
     if (!attend(p, LIST_CPS, sequence, requested) || !attend(p, LIST_CA, ca_sequence, false))
         return false;
     return !p->leader || keep_house(p);

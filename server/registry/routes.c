@@ -8,6 +8,7 @@
 #include "server/registry/list_routes.h"
 #include "server/registry/publication_routes.h"
 #include "server/registry/status_routes.h"
+#include "server/registry/transparency_routes.h"
 #include "server/registry/user_routes.h"
 
 #define JSON "application/json"
@@ -65,6 +66,10 @@ const struct route registry_routes[] = {
     LIST("GET", "/download/v1/ca-list/{sequence}", ca_list_get_earlier),
     OPEN("GET", "/download/v1/certificate/{file}", list_get_certificate),
     FREE("GET", "/download/v1/crl", list_get_crl),
+
+    LIST("GET", "/api/v1/transparency/head", transparency_head),
+    LIST("GET", "/api/v1/transparency/inclusion", transparency_inclusion),
+    LIST("GET", "/api/v1/transparency/consistency", transparency_consistency),
 
     OPEN_BODY("POST", "/api/v1/auth/login", auth_login),
     OPEN_BODY("POST", "/api/v1/auth/token", auth_token),
