@@ -52,7 +52,7 @@ find_package(sticps 0.1 REQUIRED)
 add_executable(consumer main.c)
 target_link_libraries(consumer sticps::sticps)
 CMAKE
-"$cmake" -S "$work" -B "$work/b" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_C_FLAGS="${SANITIZE:-}" >"$work/cmake.log" 2>&1 &&
+"$cmake" -G Ninja -S "$work" -B "$work/b" -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_C_FLAGS="${SANITIZE:-}" >"$work/cmake.log" 2>&1 &&
     "$cmake" --build "$work/b" >>"$work/cmake.log" 2>&1 || { cat "$work/cmake.log"; exit 1; }
 run "$work/b/consumer" | grep -q '^[0-9.]* 1$'
 [ ! -e "$work/prefix/bin/sticps" ] || run "$work/prefix/bin/sticps" --version
