@@ -44,9 +44,13 @@ class Hostile:
         self._listener = socket.create_server((host, 0))
         self.port = self._listener.getsockname()[1]
         self.url = f"https://{host}:{self.port}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
     def close(self):
+        """Wakes the acceptor before the descriptor's number is free for the next server."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join()
         self._listener.close()
 
     def paths(self):
