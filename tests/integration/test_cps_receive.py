@@ -550,7 +550,7 @@ def test_the_log_tells_each_decision_and_no_secret(cps, key, x5u, pki):
         lines = [json.loads(line) for line in node.log_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["msg"] == "passport"]
 
-    wait_until(lambda: len(decisions()) == 2, 2, what="two decisions in the log")
+    wait_until(lambda: len(decisions()) == 2, 10, what="two decisions in the log")
     accepted, refused = decisions()
     assert (accepted["verdict"], accepted["signer_spc"], accepted["x5u_host"]) == ("ACCEPTED", "1234", "127.0.0.1")
     assert accepted["orig"] == "*********76" and accepted["dest"] == "*********23"

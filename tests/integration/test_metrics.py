@@ -134,7 +134,7 @@ def test_the_list(one):
     before = one.anonymous.get("/ready").json["sequence"]
     assert sp.put("/api/v1/account/metrics-sp/cps/4321", {"url": "https://cps.example.com/4321"}).status == 201
     wait_until(lambda: one.anonymous.get("/ready").json["sequence"] > before, 5)
-    page = wait_until(lambda: p if (p := scrape(one)).value("sticps_list_entries") == 1 else None, 3)
+    page = wait_until(lambda: p if (p := scrape(one)).value("sticps_list_entries") == 1 else None, 10)
     assert page.value("sticps_list_sequence") == one.anonymous.get("/ready").json["sequence"]
     assert 0 <= page.value("sticps_list_age_seconds") <= 5
     assert time.time() + 80000 < page.value("sticps_list_expires_timestamp_seconds") < time.time() + 87000

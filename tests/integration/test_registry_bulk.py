@@ -349,7 +349,7 @@ def test_a_mapping_has_at_most_50000_entries(reg, make, pointer):
 def test_dry_run_answers_and_changes_nothing(empty):
     reg = empty
     put(reg.alpha, {"1234": A, "5678": A, "818H": A})
-    wait_until(lambda: reg.alpha.get(path_of() + "/1234").json["publishedSequence"], 3)
+    wait_until(lambda: reg.alpha.get(path_of() + "/1234").json["publishedSequence"], 10)
     before = reg.alpha.get(path_of()).json, last_audit(reg), reg.list_token()
     reply = put(reg.alpha, {"1234": A, "5678": B, "VWC55": B}, query="?dryRun=true")
     assert (counts(reply), reply.json["dryRun"]) == ((1, 1, 1, 1), True)
@@ -396,7 +396,7 @@ def test_each_change_is_in_the_trail_as_if_made_alone(empty):
 def test_what_changes_nothing_leaves_no_trace(empty):
     reg = empty
     put(reg.alpha, {"1234": A})
-    wait_until(lambda: reg.alpha.get(path_of() + "/1234").json["publishedSequence"], 3)
+    wait_until(lambda: reg.alpha.get(path_of() + "/1234").json["publishedSequence"], 10)
     before = last_audit(reg), versions(reg), reg.list_token()
     assert counts(put(reg.alpha, {"1234": A})) == (0, 0, 0, 1)
     with pytest.raises(AssertionError):
@@ -414,7 +414,7 @@ def test_changes_are_published_within_two_seconds(reg, pki, mapping):
         return {spc: url for spc, url in found.items() if spc in ("1234", "5678", "818H", "VWC55")}
 
     put(reg.alpha, mapping)
-    wait_until(lambda: published() == mapping, 2, what="publication")
+    wait_until(lambda: published() == mapping, 10, what="publication")
 
 
 # ---- RFC 9888 ----
@@ -597,7 +597,7 @@ def test_25000_entries(big, pki):
     assert counts(put(big.big, base, "big")) == (25_000, 0, 0, 0)
     assert export(big.big) == base
     first = verify(big.list_token(), pki.certificate("list-signer").public_key())[1]
-    wait_until(lambda: len(verify(big.list_token(), pki.certificate("list-signer").public_key())[1]["cpsMapping"]) >= 25_000, 2,
+    wait_until(lambda: len(verify(big.list_token(), pki.certificate("list-signer").public_key())[1]["cpsMapping"]) >= 25_000, 10,
                what=f"publication after {first['sequence']}")
     assert counts(put(big.big, base, "big")) == (0, 0, 0, 25_000)
     for turn in range(3):
@@ -629,7 +629,7 @@ def test_25000_entries_when_the_statistics_know_of_none(big):
     def unpublished():
         return big.database.query("SELECT count(*) FROM cps_entry WHERE published_sequence IS NULL")[0][0]
 
-    wait_until(lambda: unpublished() == 0, 3, what="the marks of the publisher")
+    wait_until(lambda: unpublished() == 0, 10, what="the marks of the publisher")
     assert counts(put(big.big, {spc: B for spc in big.big.spcs}, "big")) == (0, 25_000, 0, 0)
     assert counts(put(big.big, {}, "big")) == (0, 0, 25_000, 0)
 
@@ -637,7 +637,7 @@ def test_25000_entries_when_the_statistics_know_of_none(big):
 def test_25000_entries_that_somebody_changed_meanwhile(big):
     """The request waits for whoever holds the rows, as the publisher does while it marks them, and then goes on."""
     put(big.big, {spc: A for spc in big.big.spcs}, "big")
-    wait_until(lambda: not big.database.query("SELECT 1 FROM cps_entry WHERE published_sequence IS NULL LIMIT 1"), 3)
+    wait_until(lambda: not big.database.query("SELECT 1 FROM cps_entry WHERE published_sequence IS NULL LIMIT 1"), 10)
     connection = big.database.connect()
     try:
         connection.autocommit = False
@@ -645,7 +645,7 @@ def test_25000_entries_that_somebody_changed_meanwhile(big):
         answers = []
         thread = threading.Thread(target=lambda: answers.append(put(big.big, {}, "big")))
         thread.start()
-        wait_until(lambda: big.database.query("SELECT 1 FROM pg_locks WHERE NOT granted"), 3, what="the request waiting")
+        wait_until(lambda: big.database.query("SELECT 1 FROM pg_locks WHERE NOT granted"), 10, what="the request waiting")
         connection.commit()
         thread.join(10)
     finally:
@@ -774,7 +774,7 @@ def test_a_transferred_spc_is_not_resurrected(reg):
         answers = []
         thread = threading.Thread(target=lambda: answers.append(put(zeta, {"5001": A, "5002": A}, "zeta")))
         thread.start()
-        wait_until(lambda: reg.database.query("SELECT 1 FROM pg_locks WHERE NOT granted"), 3, what="the request waiting")
+        wait_until(lambda: reg.database.query("SELECT 1 FROM pg_locks WHERE NOT granted"), 10, what="the request waiting")
         connection.commit()
         thread.join(10)
     finally:

@@ -42,7 +42,7 @@ def newest(reg):
     return claims(reply.body.decode()) if reply.status == 200 else None
 
 
-def wait_for_list(reg, probe, what, timeout=6):
+def wait_for_list(reg, probe, what, timeout=15):
     return wait_until(lambda: c if (c := newest(reg)) and probe(c) else None, timeout, 0.05, what=what)
 
 

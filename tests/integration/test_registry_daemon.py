@@ -266,13 +266,13 @@ def test_nothing_is_published_with_an_expired_signer(registry, tmp_path, pki):
     before = one.list_token()
     time.sleep(7)
     one.pa.post("/api/v1/publications")
-    reply = wait_until(lambda: r if (r := one.anonymous.get("/ready")).status == 503 else None, 3)
+    reply = wait_until(lambda: r if (r := one.anonymous.get("/ready")).status == 503 else None, 10)
     assert any("expired" in reason for reason in reply.json["reasons"])
     assert one.list_token() == before
     one.stop()
     one.reconfigure(signer={"id": 2, **reissue(pki, tmp_path / "new.crt", -100, 86400 * 30)})
     one.start()
-    assert wait_until(lambda: one.list_token() != before, 3)
+    assert wait_until(lambda: one.list_token() != before, 10)
 
 
 # ---- command line ----
@@ -400,12 +400,12 @@ def test_sighup_reads_the_tls_files_again(registry, pki):
     before = serial()
     (one.dir / "tls.key").write_text("rubbish")
     os.kill(one.pid, signal.SIGHUP)
-    wait_until(lambda: "stay as they were" in one.log_text(), 3)
+    wait_until(lambda: "stay as they were" in one.log_text(), 10)
     assert serial() == before
     for kind in ("crt", "key"):
         (one.dir / f"tls.{kind}").write_bytes((pki.dir / f"cps-tls.{kind}").read_bytes())
     os.kill(one.pid, signal.SIGHUP)
-    wait_until(lambda: serial() != before, 3)
+    wait_until(lambda: serial() != before, 10)
 
 
 def test_nothing_secret_is_logged(wired):
@@ -428,7 +428,7 @@ def ready(one):
 def test_without_the_database_the_list_is_served_and_writes_are_503(wired, mode):
     path = "/api/v1/account/alpha/cps/1234"
     assert wired.alpha.put(path, {"url": f"https://cps.example.com/before/{mode}"}).status in (200, 201)
-    wait_until(lambda: wired.alpha.get(path).json["publishedSequence"], 3)
+    wait_until(lambda: wired.alpha.get(path).json["publishedSequence"], 10)
     before = wired.list_token()
     wired.wire.cut(mode)
     try:
@@ -454,7 +454,7 @@ def test_without_the_database_the_list_is_served_and_writes_are_503(wired, mode)
         wired.wire.mend()
     wait_until(lambda: ready(wired).status == 200, 20, what="recovery")
     assert wired.alpha.put(path, {"url": f"https://cps.example.com/after/{mode}"}).status == 200
-    wait_until(lambda: wired.list_token() != before, 3, what="publication after recovery")
+    wait_until(lambda: wired.list_token() != before, 10, what="publication after recovery")
 
 
 def test_connections_killed_by_the_server_are_made_anew(wired):
@@ -494,7 +494,7 @@ def test_a_start_without_the_database_recovers(registry, new_database):
 def test_a_database_put_back_to_an_earlier_state_never_repeats_a_number(registry):
     one = registry()
     one.pa.post("/api/v1/publications")
-    wait_until(lambda: ready(one).json["sequence"] == 2, 3)
+    wait_until(lambda: ready(one).json["sequence"] == 2, 10)
     served = one.list_token()
     one.database.query("ALTER TABLE publication DISABLE TRIGGER ALL")
     one.database.query("DELETE FROM publication WHERE sequence = 2")

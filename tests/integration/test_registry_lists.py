@@ -27,7 +27,7 @@ def published(reg):
     return claims(reg.list_token())
 
 
-def wait_for_list(reg, probe, what, timeout=2.0):
+def wait_for_list(reg, probe, what, timeout=10):
     return wait_until(lambda: c if probe(c := published(reg)) else None, timeout, what=what)
 
 
@@ -108,7 +108,7 @@ def test_published_sequence_names_the_list_that_first_had_the_version(reg):
     path = entry("alpha", "1002")
     put = reg.alpha.put(path, {"url": "https://cps.example.com/one"}).json
     assert put["publishedSequence"] is None
-    sequence = wait_until(lambda: reg.alpha.get(path).json["publishedSequence"], 2)
+    sequence = wait_until(lambda: reg.alpha.get(path).json["publishedSequence"], 10)
     listed = claims(reg.anonymous.get(f"{BARE}/{sequence}").body.decode())
     assert listed["cpsMapping"]["1002"] == "https://cps.example.com/one"
     earlier = claims(reg.anonymous.get(f"{BARE}/{sequence - 1}").body.decode())
@@ -123,11 +123,11 @@ def test_changed_and_changed_back_needs_no_new_list(registry):
     sp = one.add_sp("alpha", "1234")
     path = entry("alpha", "1234")
     sp.put(path, {"url": "https://cps.example.com/a"})
-    sequence = wait_until(lambda: sp.get(path).json["publishedSequence"], 3)
+    sequence = wait_until(lambda: sp.get(path).json["publishedSequence"], 10)
     sp.put(path, {"url": "https://cps.example.com/b"})
     back = sp.put(path, {"url": "https://cps.example.com/a"}).json
     assert back["publishedSequence"] is None
-    assert wait_until(lambda: sp.get(path).json["publishedSequence"], 3) == sequence
+    assert wait_until(lambda: sp.get(path).json["publishedSequence"], 10) == sequence
     assert published(one)["sequence"] == sequence
 
 
@@ -179,7 +179,7 @@ def test_another_signer_publishes_at_once_and_old_lists_keep_their_certificate(r
     one.stop()
     one.reconfigure(signer={"id": 2})
     one.start()
-    new = wait_until(lambda: t if (t := one.list_token()) != old else None, 2)
+    new = wait_until(lambda: t if (t := one.list_token()) != old else None, 10)
     header, payload = verify(new, pki.certificate("list-signer").public_key())
     assert (header["x5u"][-21:], payload["sequence"]) == ("/certificateId_2.crt"[-21:], 2) or header["x5u"].endswith("certificateId_2.crt")
     for number in (1, 2):
@@ -206,7 +206,7 @@ def test_an_entry_that_breaks_the_rules_stops_publishing_and_readiness_says_so(r
     pa = one.sign_in(one.pa_user, one.pa_password)
     assert pa.delete(entry("alpha", "1234")).status == 204
     wait_for_list(one, lambda c: c["sequence"] == 3 and not c["cpsMapping"], "publication after the repair", 5)
-    wait_until(lambda: one.anonymous.get("/ready").status == 200, 3)
+    wait_until(lambda: one.anonymous.get("/ready").status == 200, 10)
 
 
 # ---- how it is served ----
@@ -291,7 +291,7 @@ def test_etags_of_all_forms_differ(big):
 def test_etag_changes_with_the_list(big):
     before = big.anonymous.get(BARE).headers["ETag"]
     big.pa.post("/api/v1/publications")
-    wait_until(lambda: big.anonymous.get(BARE).headers["ETag"] != before, 2)
+    wait_until(lambda: big.anonymous.get(BARE).headers["ETag"] != before, 10)
 
 
 def test_earlier_lists(big):
@@ -317,7 +317,7 @@ def test_the_list_is_there_by_its_number_the_moment_it_is_served(big):
     for i in range(5):
         before = published(big)["sequence"]
         big.pa.post("/api/v1/publications")
-        token = wait_until(lambda: t if claims(t := big.list_token())["sequence"] > before else None, 2)
+        token = wait_until(lambda: t if claims(t := big.list_token())["sequence"] > before else None, 10)
         assert big.anonymous.get(f"{BARE}/{claims(token)['sequence']}").body.decode() == token
 
 

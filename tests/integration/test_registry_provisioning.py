@@ -45,7 +45,7 @@ def test_entry_is_created_read_changed_and_deleted(reg):
     assert body.keys() == {"status", "spc", "url", "version", "updatedAt", "updatedBy", "publishedSequence"}
     assert (body["spc"], body["url"], body["updatedBy"]) == ("1234", URL, "alpha-admin")
     assert created.headers["ETag"] == f'"{body["version"]}"'
-    wait_until(lambda: reg.alpha.get(path).json["publishedSequence"], 2, what="publication")
+    wait_until(lambda: reg.alpha.get(path).json["publishedSequence"], 10, what="publication")
     read = reg.alpha.get(path)
     assert (read.status, read.headers["ETag"]) == (200, created.headers["ETag"])
 
@@ -84,7 +84,7 @@ def test_lower_case_spc_is_folded(reg):
 def test_same_url_again_changes_nothing(reg):
     path = entry("alpha", "1234")
     first = reg.alpha.put(path, {"url": URL})
-    wait_until(lambda: reg.alpha.get(path).json["publishedSequence"], 2)
+    wait_until(lambda: reg.alpha.get(path).json["publishedSequence"], 10)
     before = reg.alpha.get(path).json, len(audit(reg)), reg.list_token()
     again = reg.alpha.put(path, {"url": URL})
     assert (again.status, again.headers["ETag"]) == (200, first.headers["ETag"])

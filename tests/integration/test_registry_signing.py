@@ -68,14 +68,14 @@ def test_no_list_outlives_its_signer(registry, pki, tmp_path):
     before = claims(reg.list_token())["sequence"]
     sp = reg.add_sp("alpha", "1234")
     assert sp.put("/api/v1/account/alpha/cps/1234", {"url": "https://cps.example.com/x"}).status == 201
-    changed = wait_until(lambda: c if (c := claims(reg.list_token()))["sequence"] > before else None, 3)
+    changed = wait_until(lambda: c if (c := claims(reg.list_token()))["sequence"] > before else None, 10)
     assert changed["exp"] == end
     # the lifetime wins where it is shorter
     reg.stop()
     reg.reconfigure(list={"lifetime": 600})
     reg.start()
     reg.pa.post("/api/v1/publications")
-    shorter = wait_until(lambda: c if (c := claims(reg.list_token()))["exp"] < end else None, 3)
+    shorter = wait_until(lambda: c if (c := claims(reg.list_token()))["exp"] < end else None, 10)
     assert abs(shorter["exp"] - time.time() - 600) < 30
 
 
@@ -102,7 +102,7 @@ def test_the_next_certificate_is_there_before_it_signs_and_stays(registry, pki, 
     # a node that was never told of it has it too
     other = registry(database=reg.database, start=False)
     other.start()
-    wait_until(lambda: certificate(other, 2).status == 200, 3)
+    wait_until(lambda: certificate(other, 2).status == 200, 10)
     assert certificate(other, 2).body == pem
     other.stop()
     # rotated, and the first forgotten: it is served for the lists that it signed
@@ -110,7 +110,7 @@ def test_the_next_certificate_is_there_before_it_signs_and_stays(registry, pki, 
     reg.stop()
     reg.reconfigure(signer=second, next_signer=None)
     reg.start()
-    new = wait_until(lambda: t if (t := reg.list_token()) != old else None, 3)
+    new = wait_until(lambda: t if (t := reg.list_token()) != old else None, 10)
     header, payload = verify(new, x509.load_pem_x509_certificate(pem).public_key())
     assert header["x5u"].endswith("certificateId_2.crt") and payload["sequence"] == 2
     assert reg.anonymous.get("/download/v1/cps-list/1").body.decode() == old

@@ -79,7 +79,7 @@ def test_settings_take_effect(one):
     wait_until(lambda: refused(reload(one)) == [], 5)
     assert expires_in(one) == 900
     assert one.anonymous.get("/download/v1/cps-list").status == 200
-    wait_until(lambda: access_lines(one) > count, 3)
+    wait_until(lambda: access_lines(one) > count, 10)
 
 
 def test_the_period_takes_effect(one):
@@ -155,7 +155,7 @@ def test_a_bad_configuration_does_not_hold_up_the_certificate(registry, pki):
     one.reconfigure(bogus=1)
     said = refused(reload(one))
     assert len(said) == 1 and "bogus" in said[0]
-    wait_until(lambda: certificate(one.port) != before, 3)
+    wait_until(lambda: certificate(one.port) != before, 10)
 
 
 def test_many_reloads_under_requests(one):
@@ -189,7 +189,7 @@ def test_cps_settings_take_effect(cps, make):
     assert refused(reload(node)) == []
     assert node.deliver(make(), spc="5678").status == 201
     assert node.deliver(make(), spc="1234").status == 201
-    wait_until(lambda: access_lines(node) >= count + 2, 3)
+    wait_until(lambda: access_lines(node) >= count + 2, 10)
     path = f"/passports/{DEST}/{ORIG}"
     assert node.private.get(path, token=old_token).status == 401
     assert len(node.private.get(path, token=token).json["passports"]) == 2

@@ -24,7 +24,7 @@ def line_of(service, reply):
         lines = [json.loads(line) for line in service.log_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line.get("request") == wanted and line["msg"] == "request"]
 
-    return wait_until(find, 3)[0]
+    return wait_until(find, 10)[0]
 
 
 @pytest.mark.parametrize("path, status", [("/health", 200), ("/nothing", 404), ("/api/v1/audit", 401)])

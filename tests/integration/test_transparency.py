@@ -71,7 +71,7 @@ def test_the_leaf_is_what_clients_download(reg):
 
 def test_a_list_is_in_the_tree_when_it_is_served(reg):
     sequence = publish(reg)
-    wait_until(lambda: reg.anonymous.get(f"/download/v1/cps-list/{sequence}").status == 200, 2)
+    wait_until(lambda: reg.anonymous.get(f"/download/v1/cps-list/{sequence}").status == 200, 10)
     head = get(reg.anonymous, HEAD)
     assert head["sequence"] >= sequence
     get(reg.anonymous, INCLUSION, sequence=sequence, treeSize=head["treeSize"])
