@@ -5,6 +5,7 @@
 #include "server/cps/reload.h"
 #include "server/cps/store_memory.h"
 #include "server/http/log.h"
+#include "server/http/reload.h"
 #include "server/http/server.h"
 #include "server/http/tls.h"
 
@@ -77,6 +78,11 @@ static void on_draining(struct server *server, void *arg)
         if (!loop_post(thread, end_waiting, thread))
             log_warn("thread %zu ended before the drain", i);
     }
+}
+
+static void free_config(void *config)
+{
+    config_free(config);
 }
 
 static void on_reload(struct server *server, void *arg)
@@ -235,7 +241,7 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
     if (code == STICPS_OK && cps.counters == NULL)
         code = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     if (code == STICPS_OK)
-        code = reload_new(path, &cps.reload, err);
+        code = reload_new(path, free_config, &cps.reload, err);
     if (code == STICPS_OK)
         code = open_parts(&cps, err);
     if (code == STICPS_OK)

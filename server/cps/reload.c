@@ -4,42 +4,8 @@
 #include "server/cps/cps.h"
 #include "server/cps/daemon.h"
 #include "server/http/log.h"
+#include "server/http/reload.h"
 #include "server/http/server.h"
-
-#include <stdlib.h>
-
-/* Other threads may be looking at a configuration that was replaced, so all are kept: a kilobyte
- * for each reload. */
-struct kept {
-    struct config *config;
-    struct kept *next;
-};
-
-struct reload {
-    const char *path;
-    struct kept *kept;
-};
-
-enum sticps_err reload_new(const char *path, struct reload **out, struct sticps_error *err)
-{
-    struct reload *reload = calloc(1, sizeof(*reload));
-    if (reload == NULL)
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    reload->path = path;
-    *out = reload;
-    return STICPS_OK;
-}
-
-void reload_free(struct reload *reload)
-{
-    while (reload != NULL && reload->kept != NULL) {
-        struct kept *next = reload->kept->next;
-        config_free(reload->kept->config);
-        free(reload->kept);
-        reload->kept = next;
-    }
-    free(reload);
-}
 
 static void complain(const char *what, const struct sticps_error *err)
 {
@@ -62,16 +28,12 @@ static void reload_anchors(struct cps *cps)
 
 static void put_in_force(struct cps *cps, struct config *fresh)
 {
-    struct kept *kept = malloc(sizeof(*kept));
     const struct server_tuning tuning = {.max_connections = fresh->max_connections,
                                          .max_per_address = fresh->max_per_address,
                                          .requests_per_second = fresh->requests_per_second,
                                          .requests_burst = fresh->requests_burst,
                                          .access_log = fresh->access_log};
-    if (kept == NULL)
-        abort();
-    *kept = (struct kept){fresh, cps->reload->kept};
-    cps->reload->kept = kept;
+    reload_keep(cps->reload, fresh);
     cps->config = fresh;
     server_tune(cps->server, &tuning);
 }
@@ -80,7 +42,7 @@ static void reload_config(struct cps *cps)
 {
     struct sticps_error err = {0};
     struct config *fresh = NULL;
-    enum sticps_err code = config_load(cps->reload->path, &fresh, &err);
+    enum sticps_err code = config_load(reload_path(cps->reload), &fresh, &err);
     if (code == STICPS_OK)
         code = config_check_reload(cps->config, fresh, &err);
     if (code == STICPS_OK)

@@ -1,10 +1,22 @@
 #include "server/http/reload.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_DEPTH 8
 #define MAX_KEY 128
+
+struct kept {
+    void *config;
+    struct kept *next;
+};
+
+struct reload {
+    const char *path;
+    void (*free_config)(void *config);
+    struct kept *kept;
+};
 
 struct level {
     size_t indent, key_len; /* of the key up to this level */
@@ -111,4 +123,41 @@ bool reload_differs(const char *before, size_t before_len, const char *after, si
         !lacks(before, before_len, after, after_len, key, size))
         snprintf(key, size, "the order of a list");
     return true;
+}
+
+enum sticps_err reload_new(const char *path, void (*free_config)(void *config), struct reload **out,
+                           struct sticps_error *err)
+{
+    struct reload *reload = calloc(1, sizeof(*reload));
+    if (reload == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    reload->path = path;
+    reload->free_config = free_config;
+    *out = reload;
+    return STICPS_OK;
+}
+
+void reload_free(struct reload *reload)
+{
+    while (reload != NULL && reload->kept != NULL) {
+        struct kept *next = reload->kept->next;
+        reload->free_config(reload->kept->config);
+        free(reload->kept);
+        reload->kept = next;
+    }
+    free(reload);
+}
+
+const char *reload_path(const struct reload *reload)
+{
+    return reload->path;
+}
+
+void reload_keep(struct reload *reload, void *config)
+{
+    struct kept *kept = malloc(sizeof(*kept));
+    if (kept == NULL)
+        abort();
+    *kept = (struct kept){config, reload->kept};
+    reload->kept = kept;
 }

@@ -5,6 +5,7 @@
 #include "server/http/log.h"
 #include "server/http/rate.h"
 #include "server/http/request.h"
+#include "server/http/reload.h"
 #include "server/http/server.h"
 #include "server/http/tls.h"
 #include "server/http/worker.h"
@@ -123,6 +124,11 @@ static void on_thread_stop(struct server_thread *thread, void *arg, void *state)
     node->pool = NULL;
 }
 
+static void free_config(void *config)
+{
+    config_free(config);
+}
+
 static void on_reload(struct server *server, void *arg)
 {
     struct daemon *daemon = arg;
@@ -224,7 +230,7 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
     daemon.url_rules = config_url_rules(config);
     daemon.writes = rate_new();
     rate_set(daemon.writes, config->limits.writes_per_second, config->limits.writes_burst);
-    rc = reload_new(path, &daemon.reload, err);
+    rc = reload_new(path, free_config, &daemon.reload, err);
     if (rc == STICPS_OK)
         rc = make_server(&daemon, err);
     if (rc == STICPS_OK)

@@ -4,16 +4,7 @@
 #ifndef REGISTRY_RELOAD_H
 #define REGISTRY_RELOAD_H
 
-#include "common/error.h"
-
 struct daemon;
-struct reload;
-
-/* `path` is borrowed. */
-enum sticps_err reload_new(const char *path, struct reload **out,
-                           struct sticps_error *err) STICPS_MUST_CHECK;
-/* Frees every configuration that was read. Accepts NULL. */
-void reload_free(struct reload *reload);
 
 /* The configuration must pass daemon_check, and may differ from the one in force only as
  * config_check_reload allows. Other threads see the new one from their next look on. */
