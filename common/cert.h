@@ -3,6 +3,7 @@
 #ifndef COMMON_CERT_H
 #define COMMON_CERT_H
 
+#include "common/crl.h"
 #include "common/error.h"
 #include "common/spc.h"
 
@@ -61,11 +62,12 @@ enum sticps_err list_signer_check(const struct cert_chain *chain, const struct a
                                   int64_t now, int64_t *valid_until,
                                   struct sticps_error *err) STICPS_MUST_CHECK;
 
-/* STI certificate: a TNAuthList with exactly one SPC, written to `spc`.
+/* STI certificate: a TNAuthList with exactly one SPC, written to `spc`. `crl` (may be NULL) must
+ * name no certificate of the path but the anchor, which is trusted by being one.
  * STICPS_ERR_UNSUPPORTED_CREDENTIAL. */
 enum sticps_err sti_certificate_check(const struct cert_chain *chain, const struct anchors *anchors,
-                                      int64_t now, int64_t *valid_until, struct spc *spc,
-                                      struct sticps_error *err) STICPS_MUST_CHECK;
+                                      const struct crl *crl, int64_t now, int64_t *valid_until,
+                                      struct spc *spc, struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* What is unusual about an STI certificate but no reason to refuse it (common name, policies, TN
  * ranges beside the SPC, absent basic constraints …), one line each, '\n' between, "" when nothing.

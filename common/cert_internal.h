@@ -33,9 +33,10 @@ bool asn1_time_to_unix(const ASN1_TIME *time, int64_t *out);
 const char *subject_text(const X509 *cert, char *buf, size_t size);
 
 /* Finds a valid path from the leaf to an anchor (cert.h says which paths count) and the earliest
- * notAfter on it. `code` is the error to report. Between openssl_begin and openssl_end. */
+ * notAfter on it. `crl` may be NULL. `code` is the error to report. Between openssl_begin and
+ * openssl_end. */
 enum sticps_err path_find(const struct cert_chain *chain, const struct anchors *anchors,
-                          int64_t now, enum sticps_err code, int64_t *valid_until,
-                          struct sticps_error *err) STICPS_MUST_CHECK;
+                          const struct crl *crl, int64_t now, enum sticps_err code,
+                          int64_t *valid_until, struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

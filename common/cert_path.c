@@ -35,6 +35,7 @@ enum obstacle {
 struct search {
     STACK_OF(X509) * received;
     STACK_OF(X509) * anchors;
+    const struct crl *crl; /* NULL: nothing is revoked */
     int64_t now;
     X509 *path[CERT_MAX_DEPTH]; /* leaf first */
     int next[CERT_MAX_DEPTH];   /* the candidate to try next as issuer of path[i] */
@@ -127,6 +128,20 @@ static void set_rules(X509_STORE_CTX *ctx, int64_t now)
     X509_VERIFY_PARAM_set_auth_level(param, 2); /* 112 bits: no SHA-1, no short RSA */
 }
 
+/* The anchor is trusted by being one: to end that, it is taken off the anchors. */
+static bool is_revoked(struct search *s)
+{
+    char name[NAME_SIZE];
+    for (int i = 0; s->crl != NULL && i < s->len - 1; i++) {
+        if (!crl_revokes(s->crl, s->path[i]))
+            continue;
+        note(s, OBSTACLE_INVALID_PATH, "certificate revoked: %s",
+             subject_text(s->path[i], name, sizeof(name)));
+        return true;
+    }
+    return false;
+}
+
 /* OpenSSL's judgement: signatures, validity, basic constraints, path lengths, name constraints,
  * critical extensions. */
 static bool is_valid_path(struct search *s)
@@ -152,6 +167,7 @@ static bool is_valid_path(struct search *s)
         note(s, OBSTACLE_INVALID_PATH, "%s: %s", X509_verify_cert_error_string(error),
              subject_text(at != NULL ? at : s->path[0], name, sizeof(name)));
     }
+    valid = valid && !is_revoked(s);
 cleanup:
     X509_STORE_CTX_free(ctx);
     sk_X509_free(untrusted);
@@ -279,13 +295,14 @@ static int64_t earliest_not_after(const struct search *s)
 }
 
 enum sticps_err path_find(const struct cert_chain *chain, const struct anchors *anchors,
-                          int64_t now, enum sticps_err code, int64_t *valid_until,
-                          struct sticps_error *err)
+                          const struct crl *crl, int64_t now, enum sticps_err code,
+                          int64_t *valid_until, struct sticps_error *err)
 {
     char name[NAME_SIZE];
     X509 *leaf = cert_chain_leaf(chain);
     struct search s = {.received = chain->certs,
                        .anchors = anchors->certs,
+                       .crl = crl,
                        .now = now,
                        .checks_left = MAX_SIGNATURE_CHECKS};
     step_onto(&s, leaf);

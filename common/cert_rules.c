@@ -96,7 +96,7 @@ enum sticps_err list_signer_check(const struct cert_chain *chain, const struct a
     if (fault != NULL)
         rc = fail_leaf(err, STICPS_ERR_SIGNER, leaf, fault);
     else
-        rc = path_find(chain, anchors, now, STICPS_ERR_SIGNER, &until, err);
+        rc = path_find(chain, anchors, NULL, now, STICPS_ERR_SIGNER, &until, err);
     openssl_end();
     if (rc == STICPS_OK && valid_until != NULL)
         *valid_until = until;
@@ -104,8 +104,8 @@ enum sticps_err list_signer_check(const struct cert_chain *chain, const struct a
 }
 
 enum sticps_err sti_certificate_check(const struct cert_chain *chain, const struct anchors *anchors,
-                                      int64_t now, int64_t *valid_until, struct spc *spc,
-                                      struct sticps_error *err)
+                                      const struct crl *crl, int64_t now, int64_t *valid_until,
+                                      struct spc *spc, struct sticps_error *err)
 {
     int64_t until = 0;
     struct spc found;
@@ -118,7 +118,7 @@ enum sticps_err sti_certificate_check(const struct cert_chain *chain, const stru
     else
         rc = find_spc(leaf, &found, err);
     if (rc == STICPS_OK)
-        rc = path_find(chain, anchors, now, STICPS_ERR_UNSUPPORTED_CREDENTIAL, &until, err);
+        rc = path_find(chain, anchors, crl, now, STICPS_ERR_UNSUPPORTED_CREDENTIAL, &until, err);
     openssl_end();
     if (rc != STICPS_OK)
         return rc;

@@ -131,8 +131,8 @@ static enum sticps_err judge(const struct request *request, struct sticps_client
     if (code == STICPS_OK)
         code = obtain_chain(request, client, verdict, err);
     if (code == STICPS_OK)
-        code =
-            sti_certificate_check(verdict->chain, anchors, request->now, NULL, &verdict->spc, err);
+        code = sti_certificate_check(verdict->chain, anchors, NULL, request->now, NULL,
+                                     &verdict->spc, err);
     if (code == STICPS_OK)
         code = passport_verify_signature(verdict->passport, verdict->chain, err);
     anchors_free(anchors);

@@ -8,7 +8,7 @@
 #define SERVER_CPS_CA_LIST_H
 
 #include "common/error.h"
-#include "server/cps/trust.h"
+#include "server/sti/trust.h"
 
 #include <stdint.h>
 

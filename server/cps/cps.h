@@ -8,9 +8,9 @@
 #include "server/cps/config.h"
 #include "server/cps/cps_counters.h"
 #include "server/cps/store.h"
-#include "server/cps/trust.h"
+#include "server/sti/trust.h"
 #include "server/cps/verify.h"
-#include "server/cps/x5u_source.h"
+#include "server/sti/x5u_source.h"
 #include "server/http/router.h"
 #include "server/http/timer.h"
 

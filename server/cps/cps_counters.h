@@ -3,7 +3,7 @@
 #ifndef SERVER_CPS_CPS_COUNTERS_H
 #define SERVER_CPS_CPS_COUNTERS_H
 
-#include "server/cps/credentials.h"
+#include "server/sti/credentials.h"
 #include "server/cps/verify.h"
 #include "server/http/counter.h"
 

@@ -8,7 +8,7 @@
 #define SERVER_CPS_VERIFY_H
 
 #include "common/passport.h"
-#include "server/cps/credentials.h"
+#include "server/sti/credentials.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,13 +1,11 @@
 #include "server/registry/crl_file.h"
 
-#include "common/openssl_error.h"
+#include "common/crl.h"
 #include "common/read_file.h"
 #include "server/http/log.h"
 #include "server/http/reply.h"
 
-#include <openssl/pem.h>
 #include <openssl/sha.h>
-#include <openssl/x509.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +27,7 @@ struct crl_file {
     bool looked;       /* the refreshing thread's own, as is `seen` */
     struct stamp seen; /* at the last look */
     pthread_mutex_t lock;
+    struct crl *crl;
     struct shared_bytes *der;
     char etag[ETAG_SIZE];
     bool failed;
@@ -50,48 +49,26 @@ static bool same(const struct stamp *a, const struct stamp *b)
            a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
-/* NULL when it is neither. */
-static X509_CRL *parse(const char *data, size_t len)
-{
-    const unsigned char *p = (const unsigned char *)data;
-    X509_CRL *crl = d2i_X509_CRL(NULL, &p, (long)len);
-
-    if (crl != NULL && p == (const unsigned char *)data + len)
-        return crl;
-    X509_CRL_free(crl);
-    BIO *bio = BIO_new_mem_buf(data, (int)len);
-    crl = bio != NULL ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : NULL;
-    BIO_free(bio);
-    return crl;
-}
-
-static enum sticps_err load(const char *path, X509_CRL **out, struct sticps_error *err)
+static enum sticps_err load(const char *path, struct crl **out, struct sticps_error *err)
 {
     char *data = NULL;
     size_t len = 0;
     enum sticps_err rc = read_file(path, CRL_FILE_MAX, &data, &len, err);
 
-    if (rc != STICPS_OK) {
+    if (rc == STICPS_OK)
+        rc = crl_parse(data, len, STICPS_ERR_FILE, out, err);
+    if (rc != STICPS_OK)
         fail_context(err, "crl.file %s", path);
-        return rc;
-    }
-    openssl_begin();
-    X509_CRL *crl = parse(data, len);
-    if (crl == NULL)
-        rc = fail(err, STICPS_ERR_FILE, path, "crl.file %s: neither a CRL in DER nor in PEM", path);
-    else
-        *out = crl;
-    openssl_end();
     free(data);
     return rc;
 }
 
 enum sticps_err crl_file_check(const char *path, struct sticps_error *err)
 {
-    X509_CRL *crl = NULL;
+    struct crl *crl = NULL;
     enum sticps_err rc = load(path, &crl, err);
 
-    X509_CRL_free(crl);
+    crl_unref(crl);
     return rc;
 }
 
@@ -111,21 +88,26 @@ void crl_file_free(struct crl_file *file)
 {
     if (file == NULL)
         return;
+    crl_unref(file->crl);
     shared_bytes_unref(file->der);
     pthread_mutex_destroy(&file->lock);
     free(file);
 }
 
-/* Takes `der` over, which is OpenSSL memory. */
-static void put(struct crl_file *file, unsigned char *der, size_t len)
+/* Takes `crl` over. */
+static void put(struct crl_file *file, struct crl *crl)
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
-    struct shared_bytes *old;
+    size_t len;
+    const unsigned char *der = crl_der(crl, &len);
+    struct shared_bytes *bytes = shared_bytes_new(der, len);
 
     SHA256(der, len, digest);
     pthread_mutex_lock(&file->lock);
-    old = file->der;
-    file->der = shared_bytes_new(der, len);
+    struct shared_bytes *old_bytes = file->der;
+    struct crl *old = file->crl;
+    file->der = bytes;
+    file->crl = crl;
     file->failed = false;
     char *text = file->etag;
     text += snprintf(text, ETAG_SIZE, "\"");
@@ -133,8 +115,8 @@ static void put(struct crl_file *file, unsigned char *der, size_t len)
         text += snprintf(text, 3, "%02x", digest[i]);
     snprintf(text, 2, "\"");
     pthread_mutex_unlock(&file->lock);
-    shared_bytes_unref(old);
-    OPENSSL_free(der);
+    shared_bytes_unref(old_bytes);
+    crl_unref(old);
 }
 
 static void complain(struct crl_file *file, const char *why)
@@ -151,9 +133,7 @@ void crl_file_refresh(struct crl_file *file, int64_t now)
     /* Before the reading: a change in between is then noticed at the next look. */
     struct stamp stamp = stamp_of(file->path);
     struct sticps_error err = {0};
-    unsigned char *der = NULL;
-    X509_CRL *crl = NULL;
-    time_t at = (time_t)now;
+    struct crl *crl = NULL;
 
     if (file->looked && same(&stamp, &file->seen))
         return;
@@ -163,17 +143,10 @@ void crl_file_refresh(struct crl_file *file, int64_t now)
         complain(file, err.text);
         return;
     }
-    int len = i2d_X509_CRL(crl, &der);
-    if (len <= 0) {
-        complain(file, "crl.file: OpenSSL cannot encode the CRL");
-    } else {
-        put(file, der, (size_t)len);
-        log_fields(LOG_LEVEL_INFO, "the CRL was read", LOG_TEXT("file", file->path));
-        const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl);
-        if (next != NULL && X509_cmp_time(next, &at) < 0)
-            log_warn("%s: the CRL should have been replaced by now (nextUpdate)", file->path);
-    }
-    X509_CRL_free(crl);
+    log_fields(LOG_LEVEL_INFO, "the CRL was read", LOG_TEXT("file", file->path));
+    if (crl_next_update(crl) <= now)
+        log_warn("%s: the CRL should have been replaced by now (nextUpdate)", file->path);
+    put(file, crl);
 }
 
 struct shared_bytes *crl_file_get(struct crl_file *file, char etag[ETAG_SIZE])
@@ -183,6 +156,14 @@ struct shared_bytes *crl_file_get(struct crl_file *file, char etag[ETAG_SIZE])
     memcpy(etag, file->etag, ETAG_SIZE);
     pthread_mutex_unlock(&file->lock);
     return der;
+}
+
+struct crl *crl_file_list(struct crl_file *file)
+{
+    pthread_mutex_lock(&file->lock);
+    struct crl *crl = file->crl != NULL ? crl_ref(file->crl) : NULL;
+    pthread_mutex_unlock(&file->lock);
+    return crl;
 }
 
 bool crl_file_failed(struct crl_file *file)

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+struct crl;
 struct crl_file;
 
 /* STICPS_ERR_FILE when the file cannot be read or holds no CRL (DER, or one in PEM). */
@@ -26,6 +27,8 @@ void crl_file_refresh(struct crl_file *file, int64_t now);
 /* A reference to the DER and its ETag, or NULL when no good CRL was read yet. Any thread; takes a
  * lock for a moment. */
 struct shared_bytes *crl_file_get(struct crl_file *file, char etag[ETAG_SIZE]);
+/* A reference to the list itself, or NULL; the same. */
+struct crl *crl_file_list(struct crl_file *file);
 /* The file cannot be used as it stands now. Any thread. */
 bool crl_file_failed(struct crl_file *file);
 

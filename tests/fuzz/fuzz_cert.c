@@ -14,7 +14,7 @@ static void check(struct cert_chain *chain, const uint8_t *data, size_t len)
     MUST(anchors_new(&anchors, NULL) == STICPS_OK);
     MUST(anchors_add(anchors, data, len, STICPS_ERR_FILE, NULL) == STICPS_OK);
     MUST(anchors_count(anchors) == cert_chain_len(chain));
-    if (sti_certificate_check(chain, anchors, 1700000000, &until, &spc, NULL) == STICPS_OK)
+    if (sti_certificate_check(chain, anchors, NULL, 1700000000, &until, &spc, NULL) == STICPS_OK)
         MUST(until > 1700000000 && spc.text[0] != '\0');
     if (list_signer_check(chain, anchors, 1700000000, &until, NULL) == STICPS_OK)
         MUST(until > 1700000000);

@@ -16,8 +16,9 @@ ALLOWED = {
     "client": ("client/", "common/", "sticps/"),
     "server/http": ("server/http/", "common/", "sticps/error.h"),
     "server/db": ("server/db/", "common/", "sticps/error.h"),
-    "server/registry": ("server/registry/", "server/http/", "server/db/", "common/", "sticps/error.h"),
-    "server/cps": ("server/cps/", "server/http/", "common/", "sticps/"),
+    "server/sti": ("server/sti/", "server/http/", "common/", "sticps/"),
+    "server/registry": ("server/registry/", "server/sti/", "server/http/", "server/db/", "common/", "sticps/"),
+    "server/cps": ("server/cps/", "server/sti/", "server/http/", "common/", "sticps/"),
 }
 
 

@@ -69,7 +69,7 @@ static enum sticps_err check_at(X509 *const *certs, size_t count, X509 *const *t
     struct cert_chain *chain = chain_of(certs, count);
     struct anchors *anchors = anchors_of(trusted, trusted_count);
     last = (struct sticps_error){0};
-    enum sticps_err rc = sti_certificate_check(chain, anchors, now, valid_until, &spc, &last);
+    enum sticps_err rc = sti_certificate_check(chain, anchors, NULL, now, valid_until, &spc, &last);
     if (rc == STICPS_OK)
         assert_string_equal(spc.text, "818H");
     else
@@ -146,7 +146,7 @@ static void test_no_anchors(void **state)
     struct spc spc;
     assert_int_equal(anchors_new(&anchors, NULL), STICPS_OK);
     assert_int_equal(anchors_count(anchors), 0);
-    assert_int_equal(sti_certificate_check(chain, anchors, PKI_NOW, NULL, &spc, NULL), BAD);
+    assert_int_equal(sti_certificate_check(chain, anchors, NULL, PKI_NOW, NULL, &spc, NULL), BAD);
     anchors_free(anchors);
     cert_chain_unref(chain);
     X509_free(leaf);
@@ -551,7 +551,8 @@ static void test_leaf_must_haves(void **state)
         struct sticps_error err = {0};
         struct spc spc;
         int64_t until = 0;
-        enum sticps_err rc = sti_certificate_check(chain, anchors, PKI_NOW, &until, &spc, &err);
+        enum sticps_err rc =
+            sti_certificate_check(chain, anchors, NULL, PKI_NOW, &until, &spc, &err);
         if (rc != cases[i].sti)
             fail_msg("%s: STI: %s: %s", cases[i].name, sticps_err_name(rc), err.text);
         rc = list_signer_check(chain, anchors, PKI_NOW, NULL, &err);
@@ -814,7 +815,7 @@ static void *on_thread(void *arg)
     for (int i = 0; i < 20; i++) {
         struct cert_chain *mine = cert_chain_ref(shared->chain);
         enum sticps_err rc =
-            sti_certificate_check(mine, shared->anchors, PKI_NOW, NULL, &spc, NULL);
+            sti_certificate_check(mine, shared->anchors, NULL, PKI_NOW, NULL, &spc, NULL);
         char *findings = sti_certificate_findings(mine);
         cert_chain_unref(mine);
         if (rc != STICPS_OK || findings == NULL)

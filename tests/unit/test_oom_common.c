@@ -218,7 +218,7 @@ static enum sticps_err call_chain_pem(void)
         long left = countdown;
         countdown = 0;
         assert_string_equal(cert_chain_pem(chain), leaf_chain);
-        assert_int_equal(sti_certificate_check(chain, anchors, PKI_NOW, NULL, &spc, NULL),
+        assert_int_equal(sti_certificate_check(chain, anchors, NULL, PKI_NOW, NULL, &spc, NULL),
                          STICPS_OK);
         countdown = left;
         cert_chain_unref(chain);
@@ -253,7 +253,7 @@ static enum sticps_err call_anchors(void)
 static enum sticps_err call_sti_check(void)
 {
     struct spc spc;
-    enum sticps_err rc = sti_certificate_check(sti, anchors, PKI_NOW, NULL, &spc, NULL);
+    enum sticps_err rc = sti_certificate_check(sti, anchors, NULL, PKI_NOW, NULL, &spc, NULL);
     if (rc == STICPS_OK)
         assert_string_equal(spc.text, "818H");
     return rc;
@@ -262,19 +262,19 @@ static enum sticps_err call_sti_check(void)
 static enum sticps_err call_sti_check_expired(void)
 {
     struct spc spc;
-    return sti_certificate_check(sti, anchors, PKI_NOW + 365 * PKI_DAY, NULL, &spc, NULL);
+    return sti_certificate_check(sti, anchors, NULL, PKI_NOW + 365 * PKI_DAY, NULL, &spc, NULL);
 }
 
 static enum sticps_err call_sti_check_untrusted(void)
 {
     struct spc spc;
-    return sti_certificate_check(sti, no_anchors, PKI_NOW, NULL, &spc, NULL);
+    return sti_certificate_check(sti, no_anchors, NULL, PKI_NOW, NULL, &spc, NULL);
 }
 
 static enum sticps_err call_sti_check_stranger(void)
 {
     struct spc spc;
-    return sti_certificate_check(stranger, anchors, PKI_NOW, NULL, &spc, NULL);
+    return sti_certificate_check(stranger, anchors, NULL, PKI_NOW, NULL, &spc, NULL);
 }
 
 static enum sticps_err call_signer_check(void)

@@ -1,4 +1,4 @@
-#include "server/cps/credentials.h"
+#include "server/sti/credentials.h"
 
 #include "common/error.h"
 #include "common/siphash.h"
@@ -194,7 +194,7 @@ static enum sticps_err judge(struct credential *credential, struct cert_chain *c
     struct spc spc;
     int64_t valid_until = 0;
     enum sticps_err code =
-        sti_certificate_check(chain, c->set->anchors, now, &valid_until, &spc, err);
+        sti_certificate_check(chain, c->set->anchors, c->set->crl, now, &valid_until, &spc, err);
     if (code != STICPS_OK)
         return code;
     cert_chain_ref(chain);

@@ -1,9 +1,9 @@
 /* Chains for credentials through libsticps: the answers, which come on the client's own thread, are
  * carried to the server thread that asked. One per server thread, made by main. */
-#ifndef SERVER_CPS_X5U_SOURCE_H
-#define SERVER_CPS_X5U_SOURCE_H
+#ifndef SERVER_STI_X5U_SOURCE_H
+#define SERVER_STI_X5U_SOURCE_H
 
-#include "server/cps/credentials.h"
+#include "server/sti/credentials.h"
 
 struct server_thread;
 struct sticps_client;

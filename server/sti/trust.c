@@ -1,4 +1,4 @@
-#include "server/cps/trust.h"
+#include "server/sti/trust.h"
 
 #include "common/clock.h"
 #include "common/error.h"
@@ -10,6 +10,7 @@
 struct counted_set {
     struct trust_set set; /* first: callers hold a pointer to this */
     struct anchors *anchors;
+    struct crl *crl;
     atomic_uint refs;
 };
 
@@ -32,6 +33,7 @@ void trust_set_unref(const struct trust_set *set)
     struct counted_set *own = counted(set);
     if (atomic_fetch_sub(&own->refs, 1) == 1) {
         anchors_free(own->anchors);
+        crl_unref(own->crl);
         free(own);
     }
 }
@@ -56,8 +58,8 @@ void trust_free(struct trust *trust)
     free(trust);
 }
 
-enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, int64_t expires,
-                              struct sticps_error *err)
+enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, struct crl *crl,
+                              int64_t expires, struct sticps_error *err)
 {
     struct counted_set *fresh = malloc(sizeof(*fresh));
     if (fresh == NULL) {
@@ -65,12 +67,13 @@ enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, int6
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     }
     fresh->anchors = anchors;
+    fresh->crl = crl != NULL ? crl_ref(crl) : NULL;
     atomic_init(&fresh->refs, 1);
 
     pthread_mutex_lock(&trust->lock);
     struct counted_set *old = trust->current;
     uint64_t generation = old != NULL ? old->set.generation + 1 : 1;
-    fresh->set = (struct trust_set){anchors, generation, expires};
+    fresh->set = (struct trust_set){anchors, crl, generation, expires};
     trust->current = fresh;
     atomic_store(&trust->generation, generation);
     pthread_mutex_unlock(&trust->lock);
@@ -101,7 +104,7 @@ enum sticps_err trust_load_bundle(struct trust *trust, const char *path, struct 
         anchors_free(anchors);
         return code;
     }
-    return trust_publish(trust, anchors, TRUST_FOREVER, err);
+    return trust_publish(trust, anchors, NULL, TRUST_FOREVER, err);
 }
 
 const struct trust_set *trust_current(struct trust *trust, const struct trust_set *held)

@@ -1,10 +1,11 @@
-/* The approved STI-CAs, as every thread sees them: an immutable set that is replaced whole, with a
- * number that tells who kept a checked certificate that the check is to be done again.
+/* The approved STI-CAs and what they have revoked, as every thread sees them: an immutable set that
+ * is replaced whole, with a number that tells who kept a checked certificate that the check is to
+ * be done again.
  *
- * Filled by trust_load_bundle (a PEM file) or by ca_list (the STI-PA's signed list). Read by
- * credentials. */
-#ifndef SERVER_CPS_TRUST_H
-#define SERVER_CPS_TRUST_H
+ * Filled by trust_load_bundle (a PEM file), by the CPS's ca_list (the STI-PA's signed list) or by
+ * the registry's proof_trust (the list that it publishes). Read by credentials. */
+#ifndef SERVER_STI_TRUST_H
+#define SERVER_STI_TRUST_H
 
 #include "common/cert.h"
 #include "common/error.h"
@@ -18,16 +19,18 @@ struct trust;
 /* Immutable and reference-counted. */
 struct trust_set {
     const struct anchors *anchors;
-    uint64_t generation; /* 1 for the first set published, rises by one */
-    int64_t expires;     /* Unix seconds; not to be used in this second or later */
+    const struct crl *crl; /* NULL: revocation is not known here */
+    uint64_t generation;   /* 1 for the first set published, rises by one */
+    int64_t expires;       /* Unix seconds; not to be used in this second or later */
 };
 
 enum sticps_err trust_new(struct trust **out, struct sticps_error *err) STICPS_MUST_CHECK;
 void trust_free(struct trust *trust); /* accepts NULL; sets that are held stay valid */
 
-/* Replaces the set; `anchors` is taken over, also on failure. Any thread. */
-enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, int64_t expires,
-                              struct sticps_error *err) STICPS_MUST_CHECK;
+/* Replaces the set; `anchors` is taken over, also on failure; of `crl`, which may be NULL, a
+ * reference is taken. Any thread. */
+enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, struct crl *crl,
+                              int64_t expires, struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* Publishes the certificates of a PEM file; on error the old set stays. STICPS_ERR_FILE. */
 enum sticps_err trust_load_bundle(struct trust *trust, const char *path,

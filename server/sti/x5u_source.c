@@ -1,4 +1,4 @@
-#include "server/cps/x5u_source.h"
+#include "server/sti/x5u_source.h"
 
 #include "common/error.h"
 #include "server/http/server.h"

@@ -1,19 +1,19 @@
-/* The certificates that sign PASSporTs, by their x5u: fetched, checked against the approved STI-CAs
- * and kept checked, so that the usual PASSporT costs one signature. One per server thread, used by
- * verify.
+/* The certificates that sign PASSporTs and requests, by their x5u: fetched, checked against the
+ * approved STI-CAs and kept checked, so that the usual token costs one signature. One per server
+ * thread, used by the CPS's verify and the registry's proof.
  *
  * A checked chain is good until its path's earliest notAfter, its caching headers' expiry, or a
  * change of the anchors, after which it is checked again without a fetch. What was fetched and
  * refused is remembered for 30 s. The number kept is bounded; the one used longest ago goes first.
  */
-#ifndef SERVER_CPS_CREDENTIALS_H
-#define SERVER_CPS_CREDENTIALS_H
+#ifndef SERVER_STI_CREDENTIALS_H
+#define SERVER_STI_CREDENTIALS_H
 
 #include "common/cert.h"
 #include "common/clock.h"
 #include "common/error.h"
 #include "common/spc.h"
-#include "server/cps/trust.h"
+#include "server/sti/trust.h"
 #include "server/http/counter.h"
 
 #include <stdbool.h>

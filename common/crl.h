@@ -1,0 +1,38 @@
+/* Revocation lists (RFC 5280 s5), as an STI-PA publishes one for the certificates of all STI-CAs:
+ * an indirect CRL, whose entries name their issuer (PROTOCOL section 5: matched by issuer and
+ * serial).
+ *
+ * A parsed list says what it says: whether it comes from the right signer is the caller's question.
+ * Callers: cert_path, crl_file, trust. */
+#ifndef COMMON_CRL_H
+#define COMMON_CRL_H
+
+#include "common/error.h"
+
+#include <openssl/x509.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Immutable and reference-counted. Safe to share between threads. */
+struct crl;
+
+/* DER that fills `len` bytes, or one in PEM. `code` is the error to report. The new list has one
+ * reference. */
+enum sticps_err crl_parse(const void *data, size_t len, enum sticps_err code, struct crl **out,
+                          struct sticps_error *err) STICPS_MUST_CHECK;
+struct crl *crl_ref(struct crl *crl);
+void crl_unref(struct crl *crl); /* accepts NULL */
+
+/* Borrowed. */
+const unsigned char *crl_der(const struct crl *crl, size_t *len);
+
+/* Unix seconds: the list says nothing about that second and later; INT64_MAX when it does not say.
+ */
+int64_t crl_next_update(const struct crl *crl);
+
+/* Is this certificate on the list, under its issuer's name? Those on hold are, those taken off
+ * again are not. */
+bool crl_revokes(const struct crl *crl, X509 *cert);
+
+#endif
