@@ -68,7 +68,8 @@ static enum sticps_err tls(const struct loading *l, const struct raw_tls *raw,
 }
 
 /* One line of visible ASCII; white space around it is tolerated. */
-static enum sticps_err read_token(const struct loading *l, const char *name, char **out)
+static enum sticps_err read_token(const struct loading *l, const char *key, const char *name,
+                                  char **out)
 {
     char *path = NULL, *text = NULL;
     size_t len = 0;
@@ -81,7 +82,7 @@ static enum sticps_err read_token(const struct loading *l, const char *name, cha
         bool rest_blank = from[token_len + strspn(from + token_len, " \t\r\n")] == '\0';
         if (token_len == 0 || !rest_blank || strlen(text) != len)
             code = fail(l->err, STICPS_ERR_USAGE, path,
-                        "private.token_file: the file holds one token and nothing else");
+                        "private.%s: the file holds one token and nothing else", key);
         else if ((*out = strndup(from, token_len)) == NULL)
             code = fail(l->err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     }
@@ -97,12 +98,18 @@ static enum sticps_err private_side(const struct loading *l, struct raw_config *
     if (from->token_file == NULL && from->client_ca == NULL)
         return refuse(l,
                       "private: a token_file or a client_ca is needed, or anybody could retrieve");
+    if (from->metrics_token_file != NULL && from->token_file == NULL)
+        return refuse(l, "private.metrics_token_file: needs a token_file too, or whoever reads "
+                         "the metrics could retrieve");
     enum sticps_err code =
         tls(l, from->tls != NULL ? from->tls : raw->tls, &config->private_side.tls);
     if (code == STICPS_OK)
         code = file_name(l, from->client_ca, &config->private_side.client_ca);
     if (code == STICPS_OK && from->token_file != NULL)
-        code = read_token(l, from->token_file, &config->private_side.token);
+        code = read_token(l, "token_file", from->token_file, &config->private_side.token);
+    if (code == STICPS_OK && from->metrics_token_file != NULL)
+        code = read_token(l, "metrics_token_file", from->metrics_token_file,
+                          &config->private_side.metrics_token);
     if (code == STICPS_OK) {
         config->private_side.listen = from->listen;
         from->listen = (struct config_strings){NULL, 0};
@@ -268,6 +275,7 @@ void config_free(struct config *config)
     free(config->private_side.tls.certificate);
     free(config->private_side.tls.key);
     free(config->private_side.token);
+    free(config->private_side.metrics_token);
     free(config->private_side.client_ca);
     free(config->spcs);
     free(config->anchors.bundle);

@@ -31,6 +31,7 @@ struct config {
         struct config_strings listen;
         struct config_tls tls; /* the public one's when not given */
         char *token;           /* what is in token_file, or NULL */
+        char *metrics_token;   /* opens /metrics and nothing else; NULL: `token` does */
         char *client_ca;       /* or NULL; one of the two is there */
     } private_side;
     unsigned threads; /* 0: one per processor */
@@ -64,7 +65,7 @@ enum sticps_err config_load(const char *path, struct config **out,
 void config_free(struct config *config); /* accepts NULL */
 
 /* Whether `fresh` may take the place of `old` while the daemon runs: only spcs, limits, log and
- * what private.token_file holds may differ. STICPS_ERR_USAGE, the text naming the first key that
+ * what the two token files hold may differ. STICPS_ERR_USAGE, the text naming the first key that
  * needs a restart. */
 enum sticps_err config_check_reload(const struct config *old, const struct config *fresh,
                                     struct sticps_error *err) STICPS_MUST_CHECK;

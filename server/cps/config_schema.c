@@ -42,6 +42,7 @@ static const cyaml_schema_field_t private_fields[] = {
     STRINGS("listen", struct raw_private, listen),
     MAPPING_OPTIONAL("tls", struct raw_private, tls, tls_fields),
     STRING_OPTIONAL("token_file", struct raw_private, token_file),
+    STRING_OPTIONAL("metrics_token_file", struct raw_private, metrics_token_file),
     STRING_OPTIONAL("client_ca", struct raw_private, client_ca),
     CYAML_FIELD_END,
 };

@@ -19,7 +19,7 @@ struct raw_tls {
 struct raw_private {
     struct config_strings listen;
     struct raw_tls *tls;
-    char *token_file, *client_ca;
+    char *token_file, *metrics_token_file, *client_ca;
 };
 
 struct raw_ca_list {

@@ -269,11 +269,16 @@ static void passports_get(struct request *request)
                on_taken, retrieval);
 }
 
+static bool is_token(const char *given, const char *token)
+{
+    return given != NULL && token != NULL && strlen(given) == strlen(token) &&
+           CRYPTO_memcmp(given, token, strlen(token)) == 0;
+}
+
 bool give_authenticate(struct request *request, const struct route *route)
 {
     const struct config *config = ((struct cps *)request_daemon(request))->config;
     const char *token = config->private_side.token, *given;
-    (void)route;
     if (config->private_side.client_ca != NULL && request_client_subject(request) == NULL) {
         reply_problem(request, &PROBLEM_UNAUTHENTICATED, "a client certificate is needed");
         return false;
@@ -281,10 +286,10 @@ bool give_authenticate(struct request *request, const struct route *route)
     if (token == NULL)
         return true;
     given = request_bearer(request);
-    if (given != NULL && strlen(given) == strlen(token) &&
-        CRYPTO_memcmp(given, token, strlen(token)) == 0)
+    if (is_token(given, token) ||
+        (route->handler == metrics_get && is_token(given, config->private_side.metrics_token)))
         return true;
-    log_fields(LOG_LEVEL_WARN, "retrieval refused", LOG_TEXT("request", request_id(request)),
+    log_fields(LOG_LEVEL_WARN, "refused", LOG_TEXT("request", request_id(request)),
                LOG_TEXT("client", request_client(request)),
                LOG_TEXT("reason", given == NULL ? "no bearer token" : "wrong bearer token"));
     reply_problem(request, &PROBLEM_UNAUTHENTICATED, "the bearer token is missing or wrong");

@@ -1,5 +1,5 @@
 /* GET /metrics of the private listener: the server's figures and the CPS's own, the threads summed.
- * Who may ask is who may retrieve. */
+ * Who may ask is who may retrieve, and the holder of the metrics token. */
 #include "server/cps/cps.h"
 #include "server/cps/decision_log.h"
 #include "server/http/metrics.h"

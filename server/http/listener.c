@@ -108,8 +108,8 @@ static enum sticps_err bind_address(struct listener *listener, struct sticps_err
     struct addrinfo *found = NULL;
     int why = getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, &found);
     if (why != 0)
-        return fail(err, STICPS_ERR_USAGE, listener->address, "cannot be listened on: %s",
-                    gai_strerror(why));
+        return fail(err, STICPS_ERR_USAGE, listener->address, "%s cannot be listened on: %s",
+                    listener->address, gai_strerror(why));
     int opened = -1;
     for (struct addrinfo *info = found; info != NULL && opened != 0; info = info->ai_next)
         opened = open_all(listener, info);
@@ -124,8 +124,8 @@ static enum sticps_err bind_address(struct listener *listener, struct sticps_err
     int saved = errno;
     freeaddrinfo(found);
     if (opened != 0)
-        return fail(err, STICPS_ERR_USAGE, listener->address, "cannot be listened on: %s",
-                    strerror(saved));
+        return fail(err, STICPS_ERR_USAGE, listener->address, "%s cannot be listened on: %s",
+                    listener->address, strerror(saved));
     return STICPS_OK;
 }
 

@@ -78,6 +78,8 @@ def test_the_example_is_well_formed(bin_dir, pki, tmp_path):
         ({"private": {"token_file": None}}, "token_file"),
         ({"private": {"token_file": "missing.token"}}, "missing.token"),
         ({"private": {"client_ca": "missing.pem"}}, "missing.pem"),
+        ({"private": {"metrics_token_file": "missing.token"}}, "missing.token"),
+        ({"private": {"token_file": None, "client_ca": "x.pem", "metrics_token_file": "y"}}, "metrics_token_file"),
         ({"spcs": []}, "spcs"),
         ({"spcs": ["12"]}, "12"),
         ({"spcs": ["1234", "toolong"]}, "toolong"),

@@ -1,6 +1,7 @@
 """The private side of sticps-cpsd: who gets PASSporTs, in which form, and when."""
 
 import datetime
+import signal
 import socket
 import ssl
 import threading
@@ -160,6 +161,23 @@ def test_mutual_tls_and_token(cps, make, pki, client_cert, orig):
     known = Api(node.private_url, pki.tls_ca, client_cert=client_cert)
     assert known.get(f"/passports/{DEST}/{orig}").status == 401
     assert known.get(f"/passports/{DEST}/{orig}", token=node.token).status == 200
+
+
+def test_the_metrics_token_opens_the_metrics_alone(cps, make, orig, tmp_path):
+    secret = tmp_path / "metrics.token"
+    secret.write_text("for-prometheus\n")
+    node = cps(private={"metrics_token_file": str(secret)})
+    assert node.deliver(make(orig)).status == 201
+    assert_problem(node.private.get(f"/passports/{DEST}/{orig}", token="for-prometheus"), 401, "UNAUTHENTICATED")
+    for token in ("for-prometheus", node.token):
+        assert node.private.get("/metrics", token=token).status == 200
+    for token in ("for-prometheu", "for-prometheus1", None):
+        assert node.private.get("/metrics", token=token).status == 401
+    secret.write_text("another\n")
+    node.daemon.signal(signal.SIGHUP)
+    wait_until(lambda: node.private.get("/metrics", token="another").status == 200, 10)
+    assert node.private.get("/metrics", token="for-prometheus").status == 401
+    assert node.retrieve(DEST, orig).status == 200
 
 
 def test_health_and_methods(node, make, orig):
