@@ -461,7 +461,7 @@ bool api_authenticate(struct request *request, const struct route *route)
     struct identity *identity = malloc(sizeof(*identity));
     if (identity == NULL)
         abort();
-    if (!session_token_check(daemon->sessions, token, identity)) {
+    if (!session_token_recall(daemon->sessions, node_of(request)->tokens, token, identity)) {
         free(identity);
         log_fields(LOG_LEVEL_WARN, "refused", LOG_TEXT("code", "UNAUTHENTICATED"),
                    LOG_TEXT("client", request_client(request)),

@@ -16,6 +16,7 @@
 #include "server/registry/reload.h"
 #include "server/registry/routes.h"
 #include "server/registry/session.h"
+#include "server/registry/token_cache.h"
 
 #include <openssl/ssl.h>
 #include <stddef.h>
@@ -108,6 +109,7 @@ static enum sticps_err on_thread_start(struct server_thread *thread, void *arg, 
         node->pool = NULL;
         return rc;
     }
+    node->tokens = token_cache_new();
     timer_start(thread, &node->second, 0, on_second);
     *state = node;
     return STICPS_OK;
@@ -122,6 +124,8 @@ static void on_thread_stop(struct server_thread *thread, void *arg, void *state)
     list_board_leave(daemon->board, node);
     db_pool_free(node->pool);
     node->pool = NULL;
+    token_cache_free(node->tokens);
+    node->tokens = NULL;
 }
 
 static void free_config(void *config)

@@ -23,6 +23,7 @@ struct request;
 struct server;
 struct server_thread;
 struct sessions;
+struct token_cache;
 struct worker_pool;
 
 struct daemon {
@@ -48,6 +49,7 @@ struct node {
     struct daemon *daemon;
     struct server_thread *thread;
     struct db_pool *pool;
+    struct token_cache *tokens;
     struct published_list *lists[LIST_KINDS]; /* references; NULL before the first is loaded */
     bool left;                                /* takes no lists any more */
     struct node_stats stats;                  /* for metrics, any thread */

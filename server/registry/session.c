@@ -1,6 +1,7 @@
 #include "server/registry/session.h"
 
 #include "common/base64url.h"
+#include "server/registry/token_cache.h"
 
 #include <jwt.h>
 #include <openssl/crypto.h>
@@ -129,7 +130,8 @@ unsigned session_token_lifetime(const struct sessions *sessions)
 }
 
 /* The claims of a token whose signature holds. */
-static bool read_claims(const struct sessions *sessions, jwt_t *jwt, struct identity *out)
+static bool read_claims(const struct sessions *sessions, jwt_t *jwt, struct identity *out,
+                        int64_t *exp)
 {
     const char *issuer = jwt_get_grant(jwt, "iss");
     const char *sid = jwt_get_grant(jwt, "sid");
@@ -140,16 +142,17 @@ static bool read_claims(const struct sessions *sessions, jwt_t *jwt, struct iden
         strspn(sid, "0123456789abcdef-") != sizeof(out->sid) - 1 ||
         strlen(user) >= sizeof(out->user))
         return false;
-    if (jwt_get_grant_int(jwt, "exp") <= clock_now(sessions->clock))
+    *exp = jwt_get_grant_int(jwt, "exp");
+    if (*exp <= clock_now(sessions->clock))
         return false;
     memcpy(out->sid, sid, sizeof(out->sid));
     memcpy(out->user, user, strlen(user) + 1);
     return true;
 }
 
-bool session_token_check(const struct sessions *sessions, const char *token, struct identity *out)
+static bool check(const struct sessions *sessions, const struct session_key *key, const char *token,
+                  struct identity *out, int64_t *exp)
 {
-    const struct session_key *key = atomic_load(&sessions->key);
     struct identity identity;
     jwt_t *jwt = NULL;
 
@@ -157,11 +160,37 @@ bool session_token_check(const struct sessions *sessions, const char *token, str
         return false;
     if (jwt_decode(&jwt, token, key->bytes, SESSION_KEY_SIZE) != 0)
         return false;
-    bool valid = read_claims(sessions, jwt, &identity);
+    bool valid = read_claims(sessions, jwt, &identity, exp);
     jwt_free(jwt);
     if (valid)
         *out = identity;
     return valid;
+}
+
+bool session_token_check(const struct sessions *sessions, const char *token, struct identity *out)
+{
+    int64_t exp;
+
+    return check(sessions, atomic_load(&sessions->key), token, out, &exp);
+}
+
+bool session_token_recall(const struct sessions *sessions, struct token_cache *cache,
+                          const char *token, struct identity *out)
+{
+    const struct session_key *key = atomic_load(&sessions->key);
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    int64_t exp;
+
+    SHA256((const unsigned char *)token, strlen(token), digest);
+    const struct identity *known = token_cache_get(cache, digest, key, clock_now(sessions->clock));
+    if (known != NULL) {
+        *out = *known;
+        return true;
+    }
+    if (!check(sessions, key, token, out, &exp))
+        return false;
+    token_cache_put(cache, digest, key, exp, out);
+    return true;
 }
 
 void session_hex(const unsigned char *data, size_t len, char *out)

@@ -3,6 +3,7 @@
 #include "common/base64url.h"
 #include "server/registry/password.h"
 #include "server/registry/session.h"
+#include "server/registry/token_cache.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -91,6 +92,61 @@ static void test_key(void **state)
     sessions_free(none);
     sessions_free(a);
     sessions_free(b);
+}
+
+/* What is remembered ends with its time and with its key, and never stands for another token. */
+static void test_recall(void **state)
+{
+    struct sessions *sessions = make_sessions(key);
+    struct token_cache *cache = token_cache_new();
+    char *token = make_token(sessions), *changed = strdup(token);
+    struct identity identity;
+    struct sticps_error err;
+
+    (void)state;
+    assert_non_null(changed);
+    changed[strlen(changed) - 2] ^= 1;
+    for (int i = 0; i < 3; i++) {
+        assert_false(session_token_recall(sessions, cache, changed, &identity));
+        memset(&identity, 0, sizeof(identity));
+        assert_true(session_token_recall(sessions, cache, token, &identity));
+        assert_string_equal(identity.sid, SID);
+        assert_string_equal(identity.user, "alice");
+    }
+    test_now += 899;
+    assert_true(session_token_recall(sessions, cache, token, &identity));
+    test_now += 1;
+    assert_false(session_token_recall(sessions, cache, token, &identity));
+    test_now -= 1;
+    assert_true(session_token_recall(sessions, cache, token, &identity));
+    assert_int_equal(sessions_set_key(sessions, other_key, &err), STICPS_OK);
+    assert_false(session_token_recall(sessions, cache, token, &identity));
+    free(token);
+    free(changed);
+    token_cache_free(cache);
+    sessions_free(sessions);
+}
+
+static void test_cache_places(void **state)
+{
+    struct token_cache *cache = token_cache_new();
+    const struct identity alice = {SID, "alice"}, bob = {SID, "bob"};
+    unsigned char digest[32] = {1, 2, 3}, same_place[32] = {1, 2, 4};
+    int one, other;
+
+    (void)state;
+    assert_null(token_cache_get(cache, digest, &one, 0));
+    assert_null(token_cache_get(cache, digest, NULL, 0));
+    token_cache_put(cache, digest, &one, 100, &alice);
+    assert_string_equal(token_cache_get(cache, digest, &one, 99)->user, "alice");
+    assert_null(token_cache_get(cache, digest, &one, 100));
+    assert_null(token_cache_get(cache, digest, &other, 99));
+    assert_null(token_cache_get(cache, same_place, &one, 99));
+    token_cache_put(cache, same_place, &one, 100, &bob);
+    assert_null(token_cache_get(cache, digest, &one, 99));
+    assert_string_equal(token_cache_get(cache, same_place, &one, 99)->user, "bob");
+    token_cache_free(cache);
+    token_cache_free(NULL);
 }
 
 /* A token signed by OpenSSL's HMAC with the right key. */
@@ -254,6 +310,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_token_lives_for_its_lifetime),
         cmocka_unit_test(test_key),
+        cmocka_unit_test(test_recall),
+        cmocka_unit_test(test_cache_places),
         cmocka_unit_test(test_signed_tokens),
         cmocka_unit_test(test_every_character_counts),
         cmocka_unit_test(test_refresh_tokens),
