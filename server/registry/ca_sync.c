@@ -5,6 +5,7 @@
 #include "server/registry/ca_directory.h"
 #include "server/registry/publication.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -48,17 +49,19 @@ static char *to_json(const struct ca_set *set)
     return text;
 }
 
-static enum sticps_err store(struct db_sync *db, const struct ca_set *set, bool *changed,
-                             struct sticps_error *err)
+static enum sticps_err store(struct db_sync *db, int64_t term, const struct ca_set *set,
+                             bool *changed, struct sticps_error *err)
 {
     struct db_result result;
     enum sticps_err rc = STICPS_OK;
     char *json = to_json(set);
-    const char *params[] = {AUDIT_USER, json};
+    char term_text[24];
+    const char *params[] = {term_text, AUDIT_USER, json};
 
     if (json == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    if (db_sync_exec(db, "SELECT added, removed FROM ca_replace($1, $2::json)", 2, params,
+    snprintf(term_text, sizeof(term_text), "%" PRId64, term);
+    if (db_sync_exec(db, "SELECT added, removed FROM ca_take($1, $2, $3::json)", 3, params,
                      PUBLICATION_TIMEOUT_MS, &result) != DB_OK) {
         rc = db_sync_fail(&result, "approved STI-CAs", err);
     } else {
@@ -85,8 +88,9 @@ static void warn_of_ends(const struct ca_set *set, int64_t now)
             log_warn("%s: this STI-CA's certificate ends within 30 days", set->items[i].file);
 }
 
-enum sticps_err ca_sync_run(struct ca_sync *sync, struct db_sync *db, const char *directory,
-                            int64_t now, bool *changed, struct sticps_error *err)
+enum sticps_err ca_sync_run(struct ca_sync *sync, struct db_sync *db, int64_t term,
+                            const char *directory, int64_t now, bool *changed,
+                            struct sticps_error *err)
 {
     struct ca_set *set = NULL;
     char digest[65];
@@ -98,7 +102,7 @@ enum sticps_err ca_sync_run(struct ca_sync *sync, struct db_sync *db, const char
     if (!digest_of(set, digest)) {
         rc = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     } else if (strcmp(digest, sync->taken) != 0) {
-        rc = store(db, set, changed, err);
+        rc = store(db, term, set, changed, err);
         if (rc == STICPS_OK) {
             snprintf(sync->taken, sizeof(sync->taken), "%s", digest);
             warn_of_ends(set, now);

@@ -16,12 +16,13 @@ struct ca_sync {
     char taken[65]; /* SHA-256 of the set that is in the database; "" to take it over again */
 };
 
-/* `now` in Unix seconds, for the warnings. `*changed`: the database holds other certificates than
- * before.
+/* `term` of the lease, by which this node publishes. `now` in Unix seconds, for the warnings.
+ * `*changed`: the database holds other certificates than before.
  *
  * STICPS_ERR_FETCH: the connection is of no more use. STICPS_ERR_FILE: the directory cannot be
  * taken (ca_directory); nothing was changed. */
-enum sticps_err ca_sync_run(struct ca_sync *sync, struct db_sync *db, const char *directory,
-                            int64_t now, bool *changed, struct sticps_error *err) STICPS_MUST_CHECK;
+enum sticps_err ca_sync_run(struct ca_sync *sync, struct db_sync *db, int64_t term,
+                            const char *directory, int64_t now, bool *changed,
+                            struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

@@ -64,6 +64,25 @@ static enum sticps_err commit(struct db_sync *db, struct sticps_error *err)
     return rc;
 }
 
+/* Is it still this node that publishes? Then it stays so until the transaction ends. */
+static enum sticps_err hold_lease(struct db_sync *db, int64_t term, bool *held,
+                                  struct sticps_error *err)
+{
+    struct db_result result;
+    enum sticps_err rc = STICPS_OK;
+    char text[24];
+    const char *params[] = {text};
+
+    snprintf(text, sizeof(text), "%" PRId64, term);
+    if (db_sync_exec(db, "SELECT lease_hold($1)", 1, params, PUBLICATION_TIMEOUT_MS, &result) !=
+        DB_OK)
+        rc = db_sync_fail(&result, "lease of the publisher", err);
+    else
+        *held = db_bool(result.rows, 0, 0);
+    db_sync_clear(&result);
+    return rc;
+}
+
 /* Takes the lock on the sequence, and reads what the last list said. */
 static enum sticps_err lock_state(struct db_sync *db, enum list_kind kind, struct draft *draft,
                                   struct sticps_error *err)
@@ -269,28 +288,44 @@ static enum sticps_err sign_and_store(struct db_sync *db, const struct publicati
     return rc == STICPS_OK ? mark(db, draft, sequence, err) : rc;
 }
 
+/* Between BEGIN and COMMIT. */
+static enum sticps_err make(struct db_sync *db, const struct publication_order *order,
+                            struct draft *draft, int64_t *stored, struct sticps_error *err)
+{
+    bool held = false;
+    enum sticps_err rc = hold_lease(db, order->term, &held, err);
+
+    if (rc == STICPS_OK && !held) {
+        *stored = -1;
+        return STICPS_OK;
+    }
+    if (rc == STICPS_OK)
+        rc = lock_state(db, order->kind, draft, err);
+    if (rc == STICPS_OK)
+        rc = read_entries(db, order, draft, err);
+    if (rc != STICPS_OK)
+        return rc;
+    bool unchanged = order->only_if_changed && strcmp(draft->content, draft->last_content) == 0;
+    *stored = unchanged ? 0 : draft->last + 1;
+    return unchanged ? mark(db, draft, draft->last, err) : sign_and_store(db, order, draft, err);
+}
+
 enum sticps_err publication_make(struct db_sync *db, const struct publication_order *order,
                                  int64_t *stored, struct sticps_error *err)
 {
     struct draft draft = {0};
     struct sticps_error ignored;
-    bool unchanged = false;
+    int64_t made = 0;
     enum sticps_err rc = run(db, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL, err);
 
     if (rc == STICPS_OK)
-        rc = lock_state(db, order->kind, &draft, err);
-    if (rc == STICPS_OK)
-        rc = read_entries(db, order, &draft, err);
-    if (rc == STICPS_OK) {
-        unchanged = order->only_if_changed && strcmp(draft.content, draft.last_content) == 0;
-        rc = unchanged ? mark(db, &draft, draft.last, err) : sign_and_store(db, order, &draft, err);
-    }
+        rc = make(db, order, &draft, &made, err);
     if (rc == STICPS_OK)
         rc = commit(db, err);
     else if (rc != STICPS_ERR_FETCH && run(db, "ROLLBACK", 0, NULL, &ignored) != STICPS_OK)
         rc = STICPS_ERR_FETCH;
     if (rc == STICPS_OK)
-        *stored = unchanged ? 0 : draft.last + 1;
+        *stored = made;
     draft_clear(&draft);
     return rc;
 }

@@ -18,6 +18,7 @@ struct db_sync;
 
 struct publication_order {
     enum list_kind kind;
+    int64_t term; /* of the lease, by which this node publishes */
     const struct signer *signer;
     const struct url_rules *rules; /* for cpsMapping */
     int64_t now;                   /* Unix seconds */
@@ -26,8 +27,8 @@ struct publication_order {
     bool only_if_changed;          /* no new list when it would say what the last one says */
 };
 
-/* `*stored`: the new sequence, or 0 when nothing had changed. Entries that wait for their first
- * publication are marked in either case.
+/* `*stored`: the new sequence, or 0 when nothing had changed; entries that wait for their first
+ * publication are marked in either case. -1 when another node has taken over, and nothing was done.
  *
  * STICPS_ERR_FETCH: the connection is of no more use and the outcome may be unknown: drop it and
  * read the state again before anything else. Any other error: nothing was changed. An entry that

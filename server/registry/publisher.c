@@ -25,7 +25,6 @@
 #define HOUSEKEEPING_MS 60000
 #define WARN_BEFORE_S (14 * 86400) /* of a certificate's end */
 #define WARN_AGAIN_MS 86400000
-#define ADVISORY_LOCK "7238911420251" /* any number that nobody else uses */
 
 /* ---- lists ---- */
 
@@ -100,17 +99,21 @@ static void note_change(struct track *track, uint64_t since)
 /* On becoming the leader nothing is known of what happened before, so everything is compared. */
 static bool elect(struct publisher *p)
 {
-    struct db_result result;
+    struct sticps_error err = {0};
 
-    if (p->leader)
-        return true;
-    if (!publisher_ask(p, "SELECT pg_try_advisory_lock(" ADVISORY_LOCK ")", 0, NULL, &result))
+    if (lease_step(p->db, &p->lease, monotonic_ms(), &err) != STICPS_OK) {
+        publisher_disconnect(p, err.text);
         return false;
-    p->leader = db_bool(result.rows, 0, 0);
-    db_sync_clear(&result);
-    if (!p->leader)
+    }
+    bool was = p->leader;
+    if (was && p->lease.term == 0) {
+        log_warn("another node has taken over: this one was not heard of for too long");
+        publisher_resign(p);
+    }
+    p->leader = p->lease.term != 0;
+    if (was || !p->leader)
         return true;
-    log_info("this node publishes the list");
+    log_fields(LOG_LEVEL_INFO, "this node publishes the list", LOG_NUMBER("term", p->lease.term));
     for (size_t kind = 0; kind < LIST_KINDS; kind++) {
         p->tracks[kind].changed = false;
         note_change(&p->tracks[kind], 0);
@@ -130,6 +133,7 @@ static bool publish(struct publisher *p, enum list_kind kind, const char *reason
     int64_t stored = 0;
     const struct publication_order order = {
         .kind = kind,
+        .term = p->lease.term,
         .signer = daemon->signer,
         .rules = &daemon->url_rules,
         .now = clock_now(daemon->clock),
@@ -155,6 +159,8 @@ static bool publish(struct publisher *p, enum list_kind kind, const char *reason
         publisher_set_trouble(p, kind, err.text);
         return true;
     }
+    if (stored < 0)
+        return true; /* the next look finds out who leads */
     track->next_attempt = 0;
     track->changed = false;
     if (kind != LIST_CA || !p->cas_failed)
@@ -193,7 +199,8 @@ static bool watch_cas(struct publisher *p, const char *directory)
         return true;
     p->next_ca_look = monotonic_ms() + CA_LOOK_MS;
     if (directory != NULL) /* else a reload may have ended the list of STI-CAs */
-        rc = ca_sync_run(&p->cas, p->db, directory, clock_now(p->daemon->clock), &changed, &err);
+        rc = ca_sync_run(&p->cas, p->db, p->lease.term, directory, clock_now(p->daemon->clock),
+                         &changed, &err);
     if (rc == STICPS_ERR_FETCH) {
         publisher_disconnect(p, err.text);
         return false;

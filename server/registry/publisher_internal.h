@@ -9,6 +9,7 @@
 #include "server/registry/audit_linker.h"
 #include "server/registry/ca_sync.h"
 #include "server/registry/config.h"
+#include "server/registry/lease.h"
 #include "server/registry/publisher.h"
 
 #include <pthread.h>
@@ -34,7 +35,8 @@ struct publisher {
 
     /* the thread's own */
     struct db_sync *db;
-    bool leader;
+    struct lease lease;
+    bool leader; /* the lease is ours, as of the last look */
     struct track tracks[LIST_KINDS];
     uint64_t next_housekeeping, next_warning;
     struct audit_linker linker;
@@ -50,7 +52,9 @@ struct publisher {
  * signers' certificates where every node can serve them. False when that did not work; why is in
  * the status and the log. */
 bool publisher_connect(struct publisher *p);
-/* Closes the connection, which gives the leadership up. */
+/* Is the leader no more, and knows nothing of who is. */
+void publisher_resign(struct publisher *p);
+/* Resigns, and closes the connection. */
 void publisher_disconnect(struct publisher *p, const char *why);
 /* A query on the live connection. False when the connection was lost or the server refused; then it
  * is closed and everything starts over. The caller clears *result when true. */

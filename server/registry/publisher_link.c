@@ -57,17 +57,24 @@ void publisher_status(struct publisher *p, struct publisher_status *out)
 
 /* ---- the connection ---- */
 
-void publisher_disconnect(struct publisher *p, const char *why)
+void publisher_resign(struct publisher *p)
 {
-    db_sync_free(p->db); /* gives the advisory lock back */
-    p->db = NULL;
+    p->lease = (struct lease){0};
     p->leader = false;
     p->linker = (struct audit_linker){0};
     p->cas_failed = false;
     pthread_mutex_lock(&p->lock);
+    p->status.leader = false;
     for (size_t kind = 0; kind < LIST_KINDS; kind++)
         p->status.trouble[kind][0] = '\0'; /* of the leader that this node may be no more */
     pthread_mutex_unlock(&p->lock);
+}
+
+void publisher_disconnect(struct publisher *p, const char *why)
+{
+    db_sync_free(p->db);
+    p->db = NULL;
+    publisher_resign(p);
     publisher_set_database(p, false, why);
 }
 
@@ -106,14 +113,13 @@ static bool read_token_key(struct publisher *p)
     return false;
 }
 
-/* The server must notice soon when this host is gone, because the advisory lock stays until then.
- */
+/* The server must notice soon when this host is gone: until then the locks stay of a publication
+ * that it was in the middle of. */
 static const char *const session_setup[] = {
     "SELECT set_config('tcp_keepalives_idle', '5', false), "
     "set_config('tcp_keepalives_interval', '2', false), "
     "set_config('tcp_keepalives_count', '3', false), "
-    "set_config('tcp_user_timeout', '10000', false), "
-    "set_config('idle_in_transaction_session_timeout', '10000', false)",
+    "set_config('tcp_user_timeout', '5000', false)",
     "LISTEN sticps_list",
     "LISTEN sticps_change",
     "LISTEN sticps_publish",
