@@ -5,12 +5,12 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 # building, and running the daemons
 PACKAGES_BUILD="gcc libc6-dev cmake ninja-build pkg-config
     libssl-dev libh2o-evloop-dev libpq-dev libjansson-dev libjwt-dev libcurl4-openssl-dev libcyaml-dev libyaml-dev
-    uthash-dev zlib1g-dev"
+    uthash-dev zlib1g-dev libp11-kit-dev"
 # the quick start's walk
 PACKAGES_RUN="postgresql postgresql-common openssl curl ca-certificates procps jq python3"
 # the tests
 PACKAGES_TEST="g++ libcmocka-dev python3 python3-pytest python3-jwt python3-cryptography python3-psycopg2
-    secsipidx"
+    softhsm2 secsipidx"
 # tests/bench/run
 PACKAGES_BENCH="nginx wrk postgresql-contrib"
 

@@ -1,5 +1,6 @@
 #include "server/registry/config.h"
 
+#include "common/hsm/hsm_key.h"
 #include "server/http/rate.h"
 #include "server/http/reload.h"
 
@@ -36,6 +37,10 @@ static const cyaml_schema_field_t database_fields[] = {
 static const cyaml_schema_field_t signer_fields[] = {
     CYAML_FIELD_UINT("id", CYAML_FLAG_DEFAULT, struct config_signer, id),
     TEXT("key", struct config_signer, key),
+    CYAML_FIELD_STRING_PTR("module", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_signer,
+                           module, 1, 4096),
+    CYAML_FIELD_STRING_PTR("pin_file", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                           struct config_signer, pin_file, 1, 4096),
     TEXT("certificate", struct config_signer, certificate),
     CYAML_FIELD_END,
 };
@@ -294,6 +299,20 @@ static enum sticps_err check_database_url(const struct config *config, const cha
     return STICPS_OK;
 }
 
+static enum sticps_err check_signer(const struct config_signer *signer, const char *name,
+                                    const char *path, struct sticps_error *err)
+{
+    if (hsm_is_uri(signer->key) && signer->module == NULL)
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "%s.module is missing: the PKCS#11 library of the HSM that %s.key names", name,
+                    name);
+    if (!hsm_is_uri(signer->key) && (signer->module != NULL || signer->pin_file != NULL))
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "%s.%s is for a key in an HSM: %s.key must then be a pkcs11: URI", name,
+                    signer->module != NULL ? "module" : "pin_file", name);
+    return STICPS_OK;
+}
+
 /* ---- paths ---- */
 
 static enum sticps_err make_absolute(char **file, const char *folder, struct sticps_error *err)
@@ -309,14 +328,23 @@ static enum sticps_err make_absolute(char **file, const char *folder, struct sti
     return STICPS_OK;
 }
 
+static enum sticps_err signer_paths(struct config_signer *signer, const char *folder,
+                                    struct sticps_error *err)
+{
+    char **const files[] = {&signer->certificate, &signer->module, &signer->pin_file};
+    enum sticps_err rc = STICPS_OK;
+
+    if (!hsm_is_uri(signer->key))
+        rc = make_absolute(&signer->key, folder, err);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc == STICPS_OK; i++)
+        rc = make_absolute(files[i], folder, err);
+    return rc;
+}
+
 static enum sticps_err resolve_paths(struct config *config, const char *path,
                                      struct sticps_error *err)
 {
-    char **const files[] = {&config->tls.certificate,
-                            &config->tls.key,
-                            &config->tls_ca,
-                            &config->signer.key,
-                            &config->signer.certificate,
+    char **const files[] = {&config->tls.certificate, &config->tls.key, &config->tls_ca,
                             &config->ca_list.directory};
     enum sticps_err rc = STICPS_OK;
     char *copy = strdup(path);
@@ -328,10 +356,10 @@ static enum sticps_err resolve_paths(struct config *config, const char *path,
         rc = make_absolute(files[i], folder, err);
     if (rc == STICPS_OK && config->crl != NULL)
         rc = make_absolute(&config->crl->file, folder, err);
+    if (rc == STICPS_OK)
+        rc = signer_paths(&config->signer, folder, err);
     if (rc == STICPS_OK && config->next_signer != NULL)
-        rc = make_absolute(&config->next_signer->key, folder, err);
-    if (rc == STICPS_OK && config->next_signer != NULL)
-        rc = make_absolute(&config->next_signer->certificate, folder, err);
+        rc = signer_paths(config->next_signer, folder, err);
     free(copy);
     return rc;
 }
@@ -357,6 +385,10 @@ enum sticps_err config_load(const char *path, struct config **out, struct sticps
         rc = check_base_url(config, path, err);
     if (rc == STICPS_OK)
         rc = check_database_url(config, path, err);
+    if (rc == STICPS_OK)
+        rc = check_signer(&config->signer, "signer", path, err);
+    if (rc == STICPS_OK && config->next_signer != NULL)
+        rc = check_signer(config->next_signer, "next_signer", path, err);
     if (rc == STICPS_OK)
         rc = resolve_paths(config, path, err);
     if (rc != STICPS_OK) {

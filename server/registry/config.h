@@ -23,8 +23,10 @@ struct config_database {
 };
 
 struct config_signer {
-    unsigned id; /* the n of certificateId_{n}.crt */
-    char *key;
+    unsigned id;    /* the n of certificateId_{n}.crt */
+    char *key;      /* a PEM file, or the pkcs11: URI of a key in an HSM, which holds no secret */
+    char *module;   /* the HSM's PKCS#11 library; NULL for a PEM file */
+    char *pin_file; /* its first line is the HSM's PIN; or NULL */
     char *certificate; /* PEM chain, leaf first */
 };
 

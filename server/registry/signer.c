@@ -1,10 +1,35 @@
 #include "server/registry/signer.h"
 
+#include "common/hsm/hsm_key.h"
 #include "common/key.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The private half of the certificate's key, from wherever it is. */
+static enum sticps_err load_key(struct signer *signer, const struct config_signer *which,
+                                struct sticps_error *err)
+{
+    const struct hsm_source source = {
+        .uri = which->key, .module = which->module, .pin_file = which->pin_file};
+    EVP_PKEY *public = cert_chain_key(signer->chain);
+    enum sticps_err rc;
+
+    if (hsm_is_uri(which->key)) {
+        rc = hsm_key_load(&source, public, &signer->key, err);
+        if (rc != STICPS_OK)
+            fail_context(err, "signer id %u, key in an HSM", which->id);
+        return rc;
+    }
+    rc = key_load(which->key, &signer->key, err);
+    if (rc != STICPS_OK)
+        fail_context(err, "the signer's key %s", which->key);
+    else if (EVP_PKEY_eq(public, signer->key) != 1)
+        rc = fail(err, STICPS_ERR_SIGNER, which->certificate,
+                  "%s: the certificate does not belong to its key", which->certificate);
+    return rc;
+}
 
 /* The leaf's own must-haves: with its own chain for anchors, whether a client's anchor stands above
  * it is left to the clients. */
@@ -15,9 +40,6 @@ static enum sticps_err check_certificate(const struct signer *signer, const char
     struct anchors *anchors = NULL;
     enum sticps_err rc;
 
-    if (EVP_PKEY_eq(cert_chain_key(signer->chain), signer->key) != 1)
-        return fail(err, STICPS_ERR_SIGNER, path, "%s: the certificate does not belong to its key",
-                    path);
     rc = anchors_new(&anchors, err);
     if (rc == STICPS_OK)
         rc = anchors_add(anchors, pem, strlen(pem), STICPS_ERR_SIGNER, err);
@@ -49,17 +71,14 @@ enum sticps_err signer_load(const struct config *config, const struct config_sig
         fail_context(err, "base_url makes an x5u that clients refuse");
         goto cleanup;
     }
-    rc = key_load(which->key, &signer->key, err);
-    if (rc != STICPS_OK) {
-        fail_context(err, "the signer's key %s", which->key);
-        goto cleanup;
-    }
     rc = cert_chain_load(which->certificate, &signer->chain, err);
     if (rc != STICPS_OK) {
         fail_context(err, "the signer's certificate %s", which->certificate);
         goto cleanup;
     }
     rc = check_certificate(signer, which->certificate, now, err);
+    if (rc == STICPS_OK)
+        rc = load_key(signer, which, err);
     if (rc != STICPS_OK)
         goto cleanup;
     *out = signer;
