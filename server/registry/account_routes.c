@@ -1,6 +1,7 @@
 #include "server/registry/account_routes.h"
 
 #include "server/registry/api.h"
+#include "server/registry/credential.h"
 
 #include <string.h>
 
@@ -8,8 +9,8 @@
 
 void account_get(struct request *request)
 {
-    static const struct db_statement statement = {"account_get",
-                                                  "SELECT * FROM account_get($1::uuid, $2)", 2};
+    static const struct db_statement statement = {
+        "account_get", "SELECT * FROM account_get(" CREDENTIAL ", $2)", 2};
     struct api call;
 
     api_begin(&call, request);
@@ -20,37 +21,17 @@ void account_get(struct request *request)
     api_run(&call, &statement, params, false, NULL);
 }
 
-/* `text` is UTF-8, as strict_json saw to. */
-static void check_name(struct api *call, const struct api_text *name)
-{
-    size_t characters = 0;
-
-    if (name->value == NULL)
-        return;
-    for (size_t i = 0; i < name->len; i++) {
-        unsigned char c = (unsigned char)name->value[i];
-
-        if (c < 0x20 || c == 0x7f) {
-            api_fault(call, "/name", "must not have control characters");
-            return;
-        }
-        characters += (c & 0xc0) != 0x80;
-    }
-    if (characters < 1 || characters > NAME_MAX_LENGTH)
-        api_fault(call, "/name", "must have 1 to %d characters", NAME_MAX_LENGTH);
-}
-
 void account_put(struct request *request)
 {
     static const struct db_statement statement = {
-        "account_put", "SELECT * FROM account_put($1::uuid, $2::inet, $3, $4)", 4};
+        "account_put", "SELECT * FROM account_put(" CREDENTIAL ", $2::inet, $3, $4)", 4};
     struct api_text name = {.name = "name", .required = true};
     struct api call;
 
     api_begin(&call, request);
     const char *sp = api_sp(&call);
     api_body(&call, &name, 1);
-    check_name(&call, &name);
+    api_label(&call, &name, NAME_MAX_LENGTH);
     if (api_refused(&call))
         return;
     const char *params[] = {NULL, NULL, sp, name.value};
@@ -61,7 +42,8 @@ void account_put(struct request *request)
 void account_put_state(struct request *request)
 {
     static const struct db_statement statement = {
-        "account_set_state", "SELECT * FROM account_set_state($1::uuid, $2::inet, $3, $4)", 4};
+        "account_set_state", "SELECT * FROM account_set_state(" CREDENTIAL ", $2::inet, $3, $4)",
+        4};
     struct api_text state = {.name = "state", .required = true};
     struct api call;
 
@@ -80,7 +62,7 @@ void account_put_state(struct request *request)
 void account_spc_put(struct request *request)
 {
     static const struct db_statement statement = {
-        "spc_put", "SELECT * FROM spc_put($1::uuid, $2::inet, $3, $4, $5::boolean)", 5};
+        "spc_put", "SELECT * FROM spc_put(" CREDENTIAL ", $2::inet, $3, $4, $5::boolean)", 5};
     struct spc spc;
     struct api call;
 
@@ -104,7 +86,7 @@ void account_spc_put(struct request *request)
 void account_spc_delete(struct request *request)
 {
     static const struct db_statement statement = {
-        "spc_delete", "SELECT * FROM spc_delete($1::uuid, $2::inet, $3, $4)", 4};
+        "spc_delete", "SELECT * FROM spc_delete(" CREDENTIAL ", $2::inet, $3, $4)", 4};
     struct spc spc;
     struct api call;
 

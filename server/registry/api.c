@@ -3,9 +3,9 @@
 #include "common/strict_json.h"
 #include "server/http/log.h"
 #include "server/http/router.h"
+#include "server/registry/credential.h"
 #include "server/registry/daemon.h"
 #include "server/registry/pointer.h"
-#include "server/registry/session.h"
 #include "server/registry/write_rate.h"
 
 #include <inttypes.h>
@@ -29,10 +29,13 @@ static const struct outcome {
     {"FORBIDDEN", {403, "FORBIDDEN"}},
     {"ACCOUNT_SUSPENDED", {403, "ACCOUNT_SUSPENDED"}},
     {"SPC_NOT_OWNED", {403, "SPC_NOT_OWNED"}},
+    {"SCOPE_MISSING", {403, "SCOPE_MISSING"}},
+    {"ADDRESS_NOT_ALLOWED", {403, "ADDRESS_NOT_ALLOWED"}},
     {"NOT_FOUND", {404, "NOT_FOUND"}},
     {"SPC_OWNED_BY_ANOTHER", {409, "SPC_OWNED_BY_ANOTHER"}},
     {"USER_ID_TAKEN", {409, "USER_ID_TAKEN"}},
     {"LAST_ADMIN", {409, "LAST_ADMIN"}},
+    {"TOO_MANY_KEYS", {409, "TOO_MANY_KEYS"}},
     {"PRECONDITION_FAILED", {412, "PRECONDITION_FAILED"}},
     {"THROTTLED", {429, "TOO_MANY_REQUESTS"}},
 };
@@ -43,13 +46,6 @@ static const struct outcome *find_outcome(const char *name)
         if (strcmp(outcomes[i].name, name) == 0)
             return &outcomes[i];
     return NULL;
-}
-
-static const char *user_of(const struct request *request)
-{
-    const struct identity *identity = request_identity(request);
-
-    return identity != NULL ? identity->user : "";
 }
 
 void api_reply_refusal_errors(struct request *request, const char *name, const char *detail,
@@ -65,9 +61,12 @@ void api_reply_refusal_errors(struct request *request, const char *name, const c
         return;
     }
     int status = outcome->problem.status;
+    if (status == 401 && credential_advice(request) != NULL)
+        detail = credential_advice(request);
     if (status == 401 || status == 403 || status == 429)
         log_fields(LOG_LEVEL_WARN, "refused", LOG_TEXT("code", outcome->problem.code),
-                   LOG_TEXT("user", user_of(request)), LOG_TEXT("client", request_client(request)),
+                   LOG_TEXT("user", credential_user(request)),
+                   LOG_TEXT("client", request_client(request)),
                    LOG_TEXT("method", request_method(request)),
                    LOG_TEXT("path", request_path(request)), LOG_TEXT("reason", detail));
     if (status == 429) {
@@ -114,12 +113,13 @@ bool api_result_ok(struct request *request, const struct db_result *result)
 
 /* ---- what a function returned ---- */
 
-static void reply_with_password(struct request *request, int status, const char *text,
-                                const char *password)
+static void reply_with_secret(struct request *request, int status, const char *text,
+                              const struct api_dress *dress)
 {
     json_t *body = json_loads(text, 0, NULL);
 
-    if (body == NULL || json_object_set_new(body, "password", json_string(password)) != 0) {
+    if (body == NULL ||
+        json_object_set_new(body, dress->secret_name, json_string(dress->secret)) != 0) {
         json_decref(body);
         reply_problem(request, &PROBLEM_INTERNAL, "the request could not be completed");
         return;
@@ -160,8 +160,8 @@ static void reply_outcome(struct request *request, const PGresult *rows,
         reply_header(request, "location", dress->location);
     if (status == 204)
         reply_empty(request, status);
-    else if (dress->password != NULL)
-        reply_with_password(request, status, body, dress->password);
+    else if (dress->secret != NULL)
+        reply_with_secret(request, status, body, dress);
     else
         reply_json_text(request, status, body, strlen(body));
 }
@@ -180,14 +180,13 @@ void api_run(struct api *call, const struct db_statement *statement, const char 
              bool with_address, const struct api_dress *dress)
 {
     struct request *request = call->request;
-    const struct identity *identity = request_identity(request);
     struct api_dress *data = calloc(1, sizeof(*data));
 
     if (data == NULL)
         abort();
     if (dress != NULL)
         *data = *dress;
-    params[0] = identity->sid;
+    params[0] = credential_of(request);
     if (with_address)
         params[1] = request_client(request);
     struct pending *pending = pending_new(request, 0, data, free);
@@ -314,6 +313,16 @@ void api_limit(struct api *call, char *out, size_t size)
     snprintf(out, size, "%d", (int)api_query_int(call, "limit", 1, 1000, 100));
 }
 
+static json_type type_of(enum api_kind kind)
+{
+    return kind == API_LIST ? JSON_ARRAY : kind == API_INTEGER ? JSON_INTEGER : JSON_STRING;
+}
+
+static const char *name_of(enum api_kind kind)
+{
+    return kind == API_LIST ? "an array" : kind == API_INTEGER ? "a whole number" : "a string";
+}
+
 static void read_members(struct api *call, struct api_text *members, size_t len)
 {
     char pointer[100];
@@ -329,16 +338,17 @@ static void read_members(struct api *call, struct api_text *members, size_t len)
             i++;
         if (i == len) {
             api_fault(call, pointer, "this member is not known here");
-        } else if (!json_is_string(value)) {
-            api_fault(call, pointer, "must be a string");
+        } else if (json_typeof(value) != type_of(members[i].kind)) {
+            api_fault(call, pointer, "must be %s", name_of(members[i].kind));
             members[i].required = false; /* one fault is enough */
         } else {
-            members[i].value = json_string_value(value);
+            members[i].json = value;
+            members[i].value = json_string_value(value); /* NULL for what is none */
             members[i].len = json_string_length(value);
         }
     }
     for (size_t i = 0; i < len; i++) {
-        if (!members[i].required || members[i].value != NULL)
+        if (!members[i].required || members[i].json != NULL)
             continue;
         pointer_write(pointer, sizeof(pointer), "", members[i].name);
         api_fault(call, pointer, "this member is missing");
@@ -361,6 +371,26 @@ void api_body(struct api *call, struct api_text *members, size_t len)
     } else {
         read_members(call, members, len);
     }
+}
+
+void api_label(struct api *call, const struct api_text *label, size_t max)
+{
+    const char *pointer = request_printf(call->request, "/%s", label->name);
+    size_t characters = 0;
+
+    if (label->value == NULL)
+        return;
+    for (size_t i = 0; i < label->len; i++) {
+        unsigned char c = (unsigned char)label->value[i];
+
+        if (c < 0x20 || c == 0x7f) {
+            api_fault(call, pointer, "must not have control characters");
+            return;
+        }
+        characters += (c & 0xc0) != 0x80;
+    }
+    if (characters < 1 || characters > max)
+        api_fault(call, pointer, "must have 1 to %zu characters", max);
 }
 
 void api_no_body(struct api *call)
@@ -416,8 +446,8 @@ static void on_session_checked(const struct db_result *result, void *arg)
 bool api_refused(struct api *call)
 {
     static const struct db_statement statement = {
-        "session_check", "SELECT outcome, detail FROM session_check($1::uuid)", 1};
-    const struct identity *identity = request_identity(call->request);
+        "session_check", "SELECT outcome, detail FROM session_check(" CREDENTIAL ")", 1};
+    const char *credential = credential_of(call->request);
 
     if (call->problem == NULL)
         return false;
@@ -429,57 +459,14 @@ bool api_refused(struct api *call)
     call->errors = NULL;
     memcpy(refusal->detail, call->detail, sizeof(refusal->detail));
     api_end(call);
-    if (identity == NULL) {
+    if (credential == NULL) {
         reply_refused(call->request, refusal);
         refusal_free(refusal);
     } else {
-        const char *params[] = {identity->sid};
+        const char *params[] = {credential};
         struct pending *pending = pending_new(call->request, 0, refusal, refusal_free);
 
         db_query(node_of(call->request)->pool, &statement, params, 0, on_session_checked, pending);
     }
     return true;
-}
-
-/* ---- who is it ---- */
-
-bool api_authenticate(struct request *request, const struct route *route)
-{
-    const struct daemon *daemon = node_of(request)->daemon;
-    const char *token = request_bearer(request);
-
-    if (route->role == API_ROLE_LIST && daemon->config->list.is_public == CONFIG_ON)
-        return true;
-    if (token == NULL) {
-        reply_problem(request, &PROBLEM_UNAUTHENTICATED, "sign in, and send the access token");
-        return false;
-    }
-    if (!sessions_ready(daemon->sessions)) {
-        reply_problem(request, &PROBLEM_UNAVAILABLE, "the database cannot be reached; try again");
-        return false;
-    }
-    struct identity *identity = malloc(sizeof(*identity));
-    if (identity == NULL)
-        abort();
-    if (!session_token_recall(daemon->sessions, node_of(request)->tokens, token, identity)) {
-        free(identity);
-        log_fields(LOG_LEVEL_WARN, "refused", LOG_TEXT("code", "UNAUTHENTICATED"),
-                   LOG_TEXT("client", request_client(request)),
-                   LOG_TEXT("method", request_method(request)),
-                   LOG_TEXT("path", request_path(request)),
-                   LOG_TEXT("reason", "no valid access token"));
-        reply_problem(request, &PROBLEM_UNAUTHENTICATED,
-                      "the access token is not valid or has expired; sign in again");
-        return false;
-    }
-    request_set_identity(request, identity, free);
-    request_log_user(request, identity->user);
-    return route->role != API_ROLE_SP_WRITE || write_rate_allows(request);
-}
-
-const char *api_session_id(const struct request *request)
-{
-    const struct identity *identity = request_identity(request);
-
-    return identity != NULL ? identity->sid : NULL;
 }

@@ -35,12 +35,16 @@ struct api {
     char detail[700];
 };
 
-/* A member of the body; all of them are strings in this API. */
+enum api_kind { API_STRING, API_LIST, API_INTEGER };
+
+/* A member of the body. */
 struct api_text {
     const char *name;
     bool required;
-    const char *value; /* NUL-terminated, of the body; NULL when absent */
+    enum api_kind kind;
+    const char *value; /* of a string: NUL-terminated, of the body; NULL when absent */
     size_t len;
+    const json_t *json; /* of the body, of that kind; NULL when absent */
 };
 
 void api_begin(struct api *call, struct request *request);
@@ -52,6 +56,9 @@ bool api_spc(struct api *call, struct spc *out);
 
 /* The body: an object of exactly these members. Values stay valid until api_end. */
 void api_body(struct api *call, struct api_text *members, size_t len);
+/* Notes a fault unless it is absent or has 1 to `max` characters, none of them a control character.
+ */
+void api_label(struct api *call, const struct api_text *label, size_t max);
 /* A route without one: nothing, or {}. */
 void api_no_body(struct api *call);
 
@@ -78,8 +85,8 @@ void api_end(struct api *call);
 /* How the reply is to be dressed. First member of the data of every pending that api_on_result
  * serves. */
 struct api_dress {
-    const char *location; /* of what was created, from the request's memory; or NULL */
-    const char *password; /* to be added to the body: a one-time password; or NULL */
+    const char *location;             /* of what was created, from the request's memory; or NULL */
+    const char *secret_name, *secret; /* to be added to the body, shown this once; or NULL */
 };
 
 /* Calls "SELECT * FROM function($1 …)" with the caller's session and address in params[0] and
@@ -102,13 +109,6 @@ void api_reply_refusal(struct request *request, const char *outcome, const char 
 /* The same with "errors" (may be NULL), which is taken over. */
 void api_reply_refusal_errors(struct request *request, const char *outcome, const char *detail,
                               long long version, json_t *errors);
-
-/* The authenticate hook of the listener. */
-struct route;
-bool api_authenticate(struct request *request, const struct route *route);
-
-/* The session that the request is of, or NULL when it needs none (a list that is public). */
-const char *api_session_id(const struct request *request);
 
 /* route.role of a list route: open to all while lists are public. */
 #define API_ROLE_LIST 1u

@@ -3,6 +3,7 @@
 #include "server/http/log.h"
 #include "server/http/worker.h"
 #include "server/registry/api.h"
+#include "server/registry/credential.h"
 #include "server/registry/daemon.h"
 #include "server/registry/password.h"
 #include "server/registry/session.h"
@@ -228,7 +229,7 @@ void auth_token(struct request *request)
 void auth_logout(struct request *request)
 {
     static const struct db_statement statement = {
-        "session_end", "SELECT * FROM session_end($1::uuid, $2::inet)", 2};
+        "session_end", "SELECT * FROM session_end(" CREDENTIAL ", $2::inet)", 2};
     struct api call;
 
     api_begin(&call, request);

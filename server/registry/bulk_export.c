@@ -2,6 +2,7 @@
 
 #include "server/registry/api.h"
 #include "server/registry/bulk_csv.h"
+#include "server/registry/credential.h"
 #include "server/registry/daemon.h"
 
 #include <stdlib.h>
@@ -80,8 +81,8 @@ static void on_csv(const struct db_result *result, void *arg)
 static void run(struct api *call, const char *sp, bool csv)
 {
     static const struct db_statement statement = {
-        "entry_export", "SELECT * FROM entry_export($1::uuid, $2, $3)", 3};
-    const char *params[] = {api_session_id(call->request), sp, csv ? "" : "0-"};
+        "entry_export", "SELECT * FROM entry_export(" CREDENTIAL ", $2, $3)", 3};
+    const char *params[] = {credential_of(call->request), sp, csv ? "" : "0-"};
 
     if (csv) {
         struct pending *pending = pending_new(call->request, 0, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "server/http/router.h"
 #include "server/registry/api.h"
 #include "server/registry/bulk_map.h"
+#include "server/registry/credential.h"
 #include "server/registry/daemon.h"
 #include "server/registry/write_rate.h"
 
@@ -137,14 +138,15 @@ static void run(struct api *call, const char *sp, struct bulk_map *map, const ch
 {
     static const struct db_statement statement = {
         "entry_put_all",
-        "SELECT * FROM entry_put_all($1::uuid, $2::inet, $3, $4::text[], $5::text[], $6::boolean)",
+        "SELECT * FROM entry_put_all(" CREDENTIAL
+        ", $2::inet, $3, $4::text[], $5::text[], $6::boolean)",
         6};
     struct request *request = call->request;
     struct json_write spcs, urls;
 
     write_arrays(map, &spcs, &urls);
     const char *params[] = {
-        api_session_id(request), request_client(request), sp, spcs.data, urls.data, dry_run};
+        credential_of(request), request_client(request), sp, spcs.data, urls.data, dry_run};
     struct pending *pending = pending_new(request, 0, map, free_map);
     db_query(node_of(request)->pool, &statement, params, 0, on_put, pending);
     json_write_clear(&spcs);

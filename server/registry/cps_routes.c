@@ -3,6 +3,7 @@
 #include "common/url.h"
 #include "server/registry/api.h"
 #include "server/registry/bulk_routes.h"
+#include "server/registry/credential.h"
 #include "server/registry/daemon.h"
 
 #include <string.h>
@@ -10,7 +11,7 @@
 void cps_list_get(struct request *request)
 {
     static const struct db_statement statement = {
-        "entry_list", "SELECT * FROM entry_list($1::uuid, $2, $3::integer, $4)", 4};
+        "entry_list", "SELECT * FROM entry_list(" CREDENTIAL ", $2, $3::integer, $4)", 4};
     char limit[16];
     struct spc after = {""};
     struct sticps_error err;
@@ -32,8 +33,8 @@ void cps_list_get(struct request *request)
 
 void cps_entry_get(struct request *request)
 {
-    static const struct db_statement statement = {"entry_get",
-                                                  "SELECT * FROM entry_get($1::uuid, $2, $3)", 3};
+    static const struct db_statement statement = {
+        "entry_get", "SELECT * FROM entry_get(" CREDENTIAL ", $2, $3)", 3};
     struct spc spc;
     struct api call;
 
@@ -99,7 +100,8 @@ static void check_url(struct api *call, const struct api_text *url)
 void cps_entry_put(struct request *request)
 {
     static const struct db_statement statement = {
-        "entry_put", "SELECT * FROM entry_put($1::uuid, $2::inet, $3, $4, $5, $6::text[])", 6};
+        "entry_put", "SELECT * FROM entry_put(" CREDENTIAL ", $2::inet, $3, $4, $5, $6::text[])",
+        6};
     struct api_text url = {.name = "url", .required = true};
     struct spc spc;
     struct api call;
@@ -120,7 +122,8 @@ void cps_entry_put(struct request *request)
 void cps_entry_delete(struct request *request)
 {
     static const struct db_statement statement = {
-        "entry_delete", "SELECT * FROM entry_delete($1::uuid, $2::inet, $3, $4, $5::text[])", 5};
+        "entry_delete", "SELECT * FROM entry_delete(" CREDENTIAL ", $2::inet, $3, $4, $5::text[])",
+        5};
     struct spc spc;
     struct api call;
 

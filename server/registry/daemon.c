@@ -9,7 +9,7 @@
 #include "server/http/server.h"
 #include "server/http/tls.h"
 #include "server/http/worker.h"
-#include "server/registry/api.h"
+#include "server/registry/credential.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/list_board.h"
 #include "server/registry/publisher.h"
@@ -156,7 +156,7 @@ static enum sticps_err listen_all(struct daemon *daemon, struct sticps_error *er
             .tls = &tls,
             .routes = registry_routes,
             .routes_len = registry_routes_len,
-            .authenticate = api_authenticate,
+            .authenticate = credential_check,
         };
         enum sticps_err rc = server_listen(daemon->server, &options, NULL, err);
 

@@ -1,6 +1,7 @@
 #include "server/registry/list_routes.h"
 
 #include "server/registry/api.h"
+#include "server/registry/credential.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
 #include "server/registry/published_list.h"
@@ -64,8 +65,8 @@ void list_when_allowed(struct request *request, void (*then)(struct request *, e
                        enum list_kind kind)
 {
     static const struct db_statement statement = {
-        "session_check", "SELECT outcome, detail FROM session_check($1::uuid)", 1};
-    const char *sid = api_session_id(request);
+        "session_check", "SELECT outcome, detail FROM session_check(" CREDENTIAL ")", 1};
+    const char *sid = credential_of(request);
 
     if (sid == NULL) {
         then(request, kind);

@@ -1,6 +1,7 @@
 #include "server/registry/publication_routes.h"
 
 #include "server/registry/api.h"
+#include "server/registry/credential.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,7 +26,8 @@ static void get_page(struct request *request, const struct db_statement *stateme
 void publications_get(struct request *request)
 {
     static const struct db_statement statement = {
-        "publication_list", "SELECT * FROM publication_list($1::uuid, $2::integer, $3::bigint)", 3};
+        "publication_list",
+        "SELECT * FROM publication_list(" CREDENTIAL ", $2::integer, $3::bigint)", 3};
 
     get_page(request, &statement);
 }
@@ -33,7 +35,7 @@ void publications_get(struct request *request)
 void audit_get(struct request *request)
 {
     static const struct db_statement statement = {
-        "audit_list", "SELECT * FROM audit_list($1::uuid, $2::integer, $3::bigint)", 3};
+        "audit_list", "SELECT * FROM audit_list(" CREDENTIAL ", $2::integer, $3::bigint)", 3};
 
     get_page(request, &statement);
 }
@@ -41,7 +43,7 @@ void audit_get(struct request *request)
 void publications_post(struct request *request)
 {
     static const struct db_statement statement = {
-        "publication_request", "SELECT * FROM publication_request($1::uuid, $2::inet)", 2};
+        "publication_request", "SELECT * FROM publication_request(" CREDENTIAL ", $2::inet)", 2};
     struct api call;
 
     api_begin(&call, request);

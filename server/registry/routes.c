@@ -5,6 +5,7 @@
 #include "server/registry/auth_routes.h"
 #include "server/registry/bulk_routes.h"
 #include "server/registry/cps_routes.h"
+#include "server/registry/key_routes.h"
 #include "server/registry/list_routes.h"
 #include "server/registry/publication_routes.h"
 #include "server/registry/status_routes.h"
@@ -92,6 +93,13 @@ const struct route registry_routes[] = {
     AUTH("DELETE", "/api/v1/account/{sp}/user/{userId}", account_user_delete),
     AUTH_BODY("PUT", "/api/v1/user/{userId}", pa_user_put),
     AUTH("DELETE", "/api/v1/user/{userId}", pa_user_delete),
+
+    AUTH("GET", "/api/v1/account/{sp}/key", account_key_list),
+    AUTH_BODY("POST", "/api/v1/account/{sp}/key", account_key_post),
+    AUTH("DELETE", "/api/v1/account/{sp}/key/{keyId}", account_key_delete),
+    AUTH("GET", "/api/v1/key", pa_key_list),
+    AUTH_BODY("POST", "/api/v1/key", pa_key_post),
+    AUTH("DELETE", "/api/v1/key/{keyId}", pa_key_delete),
 
     AUTH("GET", "/api/v1/publications", publications_get),
     AUTH_EMPTY("POST", "/api/v1/publications", publications_post),

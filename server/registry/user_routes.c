@@ -2,9 +2,9 @@
 
 #include "server/http/worker.h"
 #include "server/registry/api.h"
+#include "server/registry/credential.h"
 #include "server/registry/daemon.h"
 #include "server/registry/password.h"
-#include "server/registry/session.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
@@ -17,7 +17,6 @@ struct user_put {
     struct pending *pending;
     const char *sp; /* NULL for a user of the STI-PA */
     const char *user, *role;
-    struct identity identity;
     char password[PASSWORD_MAX_LENGTH + 1];
     size_t password_len;
     char hash[PASSWORD_HASH_SIZE];
@@ -44,7 +43,7 @@ static void hash_password(void *arg)
 static void on_hashed(void *arg)
 {
     static const struct db_statement statement = {
-        "user_put", "SELECT * FROM user_put($1::uuid, $2::inet, $3, $4, $5, $6)", 6};
+        "user_put", "SELECT * FROM user_put(" CREDENTIAL ", $2::inet, $3, $4, $5, $6)", 6};
     struct user_put *put = arg;
     struct request *request = pending_request(put->pending);
 
@@ -53,7 +52,7 @@ static void on_hashed(void *arg)
         return;
     }
     const char *params[] = {
-        put->identity.sid, request_client(request), put->sp, put->user, put->role, put->hash};
+        credential_of(request), request_client(request), put->sp, put->user, put->role, put->hash};
     db_query(node_of(request)->pool, &statement, params, 0, api_on_result, put->pending);
 }
 
@@ -87,7 +86,6 @@ static void start(struct api *call, const char *sp, const char *user, const stru
     put->sp = sp;
     put->user = user;
     put->role = request_printf(request, "%s", role->value);
-    put->identity = *(const struct identity *)request_identity(request);
     put->dress.location = sp != NULL
                               ? request_printf(request, "/api/v1/account/%s/user/%s", sp, user)
                               : request_printf(request, "/api/v1/user/%s", user);
@@ -97,7 +95,8 @@ static void start(struct api *call, const char *sp, const char *user, const stru
     } else if (password_one_time(one_time, &err) == STICPS_OK) {
         put->password_len = strlen(one_time);
         memcpy(put->password, one_time, put->password_len);
-        put->dress.password = request_printf(request, "%s", one_time);
+        put->dress.secret_name = "password";
+        put->dress.secret = request_printf(request, "%s", one_time);
         OPENSSL_cleanse(one_time, sizeof(one_time));
     } else {
         user_put_free(put);
@@ -131,7 +130,7 @@ static void put_user(struct request *request, bool of_account, const char *admin
 static void delete_user(struct request *request, bool of_account)
 {
     static const struct db_statement statement = {
-        "user_delete", "SELECT * FROM user_delete($1::uuid, $2::inet, $3, $4)", 4};
+        "user_delete", "SELECT * FROM user_delete(" CREDENTIAL ", $2::inet, $3, $4)", 4};
     struct api call;
 
     api_begin(&call, request);

@@ -27,10 +27,22 @@ bool write_rate_allows(struct request *request)
     return false;
 }
 
+/* Refusals of callers that may not write for this account. */
+static bool counts(const char *outcome)
+{
+    static const char *const not [] = {"UNAUTHENTICATED", "FORBIDDEN", "SCOPE_MISSING",
+                                       "ADDRESS_NOT_ALLOWED"};
+
+    for (size_t i = 0; i < sizeof(not ) / sizeof(not [0]); i++)
+        if (strcmp(outcome, not [i]) == 0)
+            return false;
+    return true;
+}
+
 void write_rate_count(struct request *request, const char *outcome)
 {
     const char *sp = request_param(request, "sp");
 
-    if (strcmp(outcome, "UNAUTHENTICATED") != 0 && strcmp(outcome, "FORBIDDEN") != 0)
+    if (counts(outcome))
         (void)rate_take(node_of(request)->daemon->writes, sp, strlen(sp), monotonic_us());
 }
