@@ -4,6 +4,7 @@
 #include "common/merkle.h"
 #include "server/db/migrate.h"
 #include "server/db/sync.h"
+#include "server/registry/database.h"
 
 #include <inttypes.h>
 #include <openssl/evp.h>
@@ -322,10 +323,11 @@ enum sticps_err audit_verify_run(const struct config *config, struct sticps_erro
     struct db_sync *db = NULL;
     struct db_result result;
     bool bad = false;
-    enum sticps_err rc = db_migrate_check(config->database.url, err);
+    enum sticps_err rc = db_migrate_check(database_url(config, DATABASE_AUDITING), err);
 
     if (rc == STICPS_OK)
-        rc = db_sync_connect(config->database.url, "sticps-registryd audit", CONNECT_MS, &db, err);
+        rc = database_connect(config, DATABASE_AUDITING, "sticps-registryd audit", CONNECT_MS, &db,
+                              err);
     if (rc != STICPS_OK)
         return rc;
     /* one snapshot, so that a registry at work is verified as well */

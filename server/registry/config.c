@@ -17,6 +17,8 @@
 
 #define TEXT(key, type, member) \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, type, member, 1, 4096)
+#define OPTIONAL_TEXT(key, type, member) \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, member, 1, 4096)
 #define NUMBER(key, type, member) CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, type, member)
 #define SWITCH(key, type, member) \
     CYAML_FIELD_ENUM(key, CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, type, member, switches, 2)
@@ -31,6 +33,9 @@ static const cyaml_schema_field_t tls_fields[] = {
 };
 static const cyaml_schema_field_t database_fields[] = {
     TEXT("url", struct config_database, url),
+    OPTIONAL_TEXT("publisher_url", struct config_database, publisher_url),
+    OPTIONAL_TEXT("auditor_url", struct config_database, auditor_url),
+    OPTIONAL_TEXT("owner_url", struct config_database, owner_url),
     NUMBER("connections", struct config_database, connections),
     CYAML_FIELD_END,
 };
@@ -52,8 +57,7 @@ static const cyaml_schema_field_t list_fields[] = {
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t ca_list_fields[] = {
-    CYAML_FIELD_STRING_PTR("directory", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct config_ca_list, directory, 1, 4096),
+    OPTIONAL_TEXT("directory", struct config_ca_list, directory),
     NUMBER("lifetime", struct config_ca_list, lifetime),
     NUMBER("period", struct config_ca_list, period),
     CYAML_FIELD_END,
@@ -91,8 +95,7 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_SEQUENCE("listen", CYAML_FLAG_POINTER, struct config, listen, &address, 1, 16),
     NUMBER("threads", struct config, threads),
     CYAML_FIELD_MAPPING("tls", CYAML_FLAG_DEFAULT, struct config, tls, tls_fields),
-    CYAML_FIELD_STRING_PTR("tls_ca", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config,
-                           tls_ca, 1, 4096),
+    OPTIONAL_TEXT("tls_ca", struct config, tls_ca),
     CYAML_FIELD_MAPPING("database", CYAML_FLAG_DEFAULT, struct config, database, database_fields),
     TEXT("base_url", struct config, base_url),
     CYAML_FIELD_MAPPING("signer", CYAML_FLAG_DEFAULT, struct config, signer, signer_fields),
@@ -285,17 +288,29 @@ static enum sticps_err check_base_url(const struct config *config, const char *p
     return STICPS_OK;
 }
 
-static enum sticps_err check_database_url(const struct config *config, const char *path,
-                                          struct sticps_error *err)
+static enum sticps_err check_database_urls(const struct config *config, const char *path,
+                                           struct sticps_error *err)
 {
-    char *said = NULL; /* not passed on: it may quote the password */
-    PQconninfoOption *options = PQconninfoParse(config->database.url, &said);
+    const struct {
+        const char *key, *value;
+    } urls[] = {{"url", config->database.url},
+                {"publisher_url", config->database.publisher_url},
+                {"auditor_url", config->database.auditor_url},
+                {"owner_url", config->database.owner_url}};
 
-    PQfreemem(said);
-    if (options == NULL)
-        return fail(err, STICPS_ERR_USAGE, path,
-                    "database.url is not a connection string of PostgreSQL (postgresql://…)");
-    PQconninfoFree(options);
+    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        char *said = NULL; /* not passed on: it may quote the password */
+
+        if (urls[i].value == NULL)
+            continue;
+        PQconninfoOption *options = PQconninfoParse(urls[i].value, &said);
+        PQfreemem(said);
+        if (options == NULL)
+            return fail(err, STICPS_ERR_USAGE, path,
+                        "database.%s is not a connection string of PostgreSQL (postgresql://…)",
+                        urls[i].key);
+        PQconninfoFree(options);
+    }
     return STICPS_OK;
 }
 
@@ -384,7 +399,7 @@ enum sticps_err config_load(const char *path, struct config **out, struct sticps
     if (rc == STICPS_OK)
         rc = check_base_url(config, path, err);
     if (rc == STICPS_OK)
-        rc = check_database_url(config, path, err);
+        rc = check_database_urls(config, path, err);
     if (rc == STICPS_OK)
         rc = check_signer(&config->signer, "signer", path, err);
     if (rc == STICPS_OK && config->next_signer != NULL)

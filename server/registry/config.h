@@ -18,7 +18,9 @@ struct config_tls {
 };
 
 struct config_database {
-    char *url;            /* libpq's; may hold a password: never logged */
+    /* libpq's; may hold a password: never logged. For the requests, the publisher, `audit verify`
+     * and `init`; the last three are NULL when not given: then the first counts. */
+    char *url, *publisher_url, *auditor_url, *owner_url;
     unsigned connections; /* per thread */
 };
 

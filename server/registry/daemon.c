@@ -1,6 +1,5 @@
 #include "server/registry/daemon.h"
 
-#include "server/db/migrate.h"
 #include "server/db/pool.h"
 #include "server/http/log.h"
 #include "server/http/rate.h"
@@ -11,6 +10,7 @@
 #include "server/http/worker.h"
 #include "server/registry/credential.h"
 #include "server/registry/crl_file.h"
+#include "server/registry/database.h"
 #include "server/registry/list_board.h"
 #include "server/registry/publisher.h"
 #include "server/registry/reload.h"
@@ -191,11 +191,12 @@ static enum sticps_err make_server(struct daemon *daemon, struct sticps_error *e
     return listen_all(daemon, err);
 }
 
-/* A schema that is not this program's ends the start; a database that is away does not. */
-static enum sticps_err check_schema(const struct config *config, struct sticps_error *err)
+/* A schema that is not this program's ends the start, and so does a role that may do too much; a
+ * database that is away does not. */
+static enum sticps_err check_database(const struct config *config, struct sticps_error *err)
 {
     struct sticps_error said = {0};
-    enum sticps_err rc = db_migrate_check(config->database.url, &said);
+    enum sticps_err rc = database_check(config, &said);
 
     if (rc == STICPS_OK)
         return STICPS_OK;
@@ -238,7 +239,7 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
     if (rc == STICPS_OK)
         rc = make_server(&daemon, err);
     if (rc == STICPS_OK)
-        rc = check_schema(config, err);
+        rc = check_database(config, err);
     if (rc == STICPS_OK)
         rc = signer_load(config, &config->signer, clock_now(daemon.clock), &signer, err);
     if (rc == STICPS_OK && config->next_signer != NULL)

@@ -2,6 +2,7 @@
 
 #include "server/db/migrate.h"
 #include "server/db/sync.h"
+#include "server/registry/database.h"
 #include "server/registry/password.h"
 #include "server/registry/session.h"
 
@@ -64,17 +65,34 @@ static enum sticps_err make_admin(struct db_sync *db, const char *user, struct s
     return rc;
 }
 
+/* Gives every role its rights; PUBLIC none. */
+static enum sticps_err grant_roles(struct db_sync *db, struct sticps_error *err)
+{
+    struct db_result result;
+    enum sticps_err rc = STICPS_OK;
+
+    if (db_sync_exec(db, "SELECT permissions_apply()", 0, NULL, TIMEOUT_MS, &result) != DB_OK)
+        rc = db_sync_fail(&result, "the rights of the roles", err);
+    for (int i = 0; rc == STICPS_OK && i < PQntuples(result.rows); i++)
+        printf("There is no role %s: make it by roles.sql and run init again.\n",
+               db_text(result.rows, i, 0));
+    db_sync_clear(&result);
+    return rc;
+}
+
 enum sticps_err init_run(const struct config *config, const char *pa_user, struct sticps_error *err)
 {
     struct db_sync *db = NULL;
     size_t applied = 0;
-    enum sticps_err rc = db_migrate(config->database.url, &applied, err);
+    enum sticps_err rc = db_migrate(database_url(config, DATABASE_OWNER), &applied, err);
 
     if (rc != STICPS_OK)
         return rc;
     printf("Schema: %zu new step%s applied, %zu in all.\n", applied, applied == 1 ? "" : "s",
            migrations_len);
-    rc = db_sync_connect(config->database.url, "sticps-registryd init", TIMEOUT_MS, &db, err);
+    rc = database_connect(config, DATABASE_OWNER, "sticps-registryd init", TIMEOUT_MS, &db, err);
+    if (rc == STICPS_OK)
+        rc = grant_roles(db, err);
     if (rc == STICPS_OK)
         rc = make_token_key(db, err);
     if (rc == STICPS_OK)

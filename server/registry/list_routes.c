@@ -180,8 +180,7 @@ static void on_earlier(const struct db_result *result, void *arg)
 static void serve_earlier(struct request *request, enum list_kind kind)
 {
     static const struct db_statement statement = {
-        "publication_get",
-        "SELECT sequence, jws FROM publication WHERE kind = $1 AND sequence = $2::bigint", 2};
+        "publication_get", "SELECT sequence, jws FROM publication_get($1, $2::bigint)", 2};
     const struct node *node = node_of(request);
     const struct published_list *list = node->lists[kind];
     const char *text = request_param(request, "sequence");
@@ -234,7 +233,7 @@ static void on_certificate(const struct db_result *result, void *arg)
 void list_get_certificate(struct request *request)
 {
     static const struct db_statement statement = {
-        "signer_certificate", "SELECT pem FROM signer_certificate WHERE id = $1::integer", 1};
+        "signer_certificate", "SELECT pem FROM signer_certificate_get($1::integer)", 1};
     const struct node *node = node_of(request);
     const struct signer *signer = node->daemon->signer, *next = node->daemon->next_signer;
     const char *file = request_param(request, "file");

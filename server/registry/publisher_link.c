@@ -1,7 +1,7 @@
-#include "server/db/migrate.h"
 #include "server/http/log.h"
 #include "server/http/timer.h"
 #include "server/registry/daemon.h"
+#include "server/registry/database.h"
 #include "server/registry/publication.h"
 #include "server/registry/publisher_internal.h"
 #include "server/registry/session.h"
@@ -148,13 +148,13 @@ static bool publish_certificate(struct publisher *p, const struct signer *signer
 
 bool publisher_connect(struct publisher *p)
 {
-    const char *url = p->daemon->config->database.url;
+    const struct config *config = p->daemon->config;
     struct sticps_error err = {0};
     struct db_result result;
 
-    if (db_migrate_check(url, &err) != STICPS_OK ||
-        db_sync_connect(url, "sticps-registryd publisher", CONNECT_TIMEOUT_MS, &p->db, &err) !=
-            STICPS_OK) {
+    if (database_check(config, &err) != STICPS_OK ||
+        database_connect(config, DATABASE_PUBLISHING, "sticps-registryd publisher",
+                         CONNECT_TIMEOUT_MS, &p->db, &err) != STICPS_OK) {
         publisher_set_database(p, false, err.text);
         return false;
     }

@@ -72,12 +72,7 @@ static void serve_head(struct request *request, enum list_kind kind)
 {
     static const char *const names[] = {"list", "treeSize", NULL};
     static const struct db_statement statement = {
-        "transparency_head",
-        "SELECT json_build_object('status', 'success', 'list', kind, 'treeSize', size, 'rootHash', "
-        "encode(root, 'base64'), 'sequence', sequence, 'auditHead', json_build_object('id', "
-        "audit_id, 'hash', encode(audit_hash, 'base64'))) FROM tree_head WHERE kind = $1 AND size "
-        "= coalesce($2::bigint, (SELECT max(size) FROM tree_head WHERE kind = $1))",
-        2};
+        "transparency_head", "SELECT body FROM tree_head_get($1, $2::bigint)", 2};
     char size_text[24];
     int64_t size;
 
@@ -218,10 +213,7 @@ static void write_place(const struct merkle_place *place, struct json_write *lev
 static void ask_nodes(struct request *request, struct proof *proof, struct pending *pending)
 {
     static const struct db_statement statement = {
-        "transparency_nodes",
-        "SELECT encode(n.hash, 'hex') FROM unnest($2::integer[], $3::bigint[]) WITH ORDINALITY "
-        "AS p (level, index, number) LEFT JOIN tree_node n ON n.kind = $1 AND n.level = p.level "
-        "AND n.index = p.index ORDER BY p.number",
+        "transparency_nodes", "SELECT hash FROM tree_nodes_get($1, $2::integer[], $3::bigint[])",
         3};
     struct merkle_place places[MERKLE_LEVELS];
     struct json_write levels, indexes;
@@ -295,10 +287,7 @@ static void serve_inclusion(struct request *request, enum list_kind kind)
 {
     static const char *const names[] = {"list", "sequence", "treeSize", NULL};
     static const struct db_statement statement = {
-        "transparency_leaf",
-        "SELECT (SELECT size FROM tree_head WHERE kind = $1 AND sequence = $2::bigint), "
-        "(SELECT encode(root, 'hex') FROM tree_head WHERE kind = $1 AND size = $3::bigint)",
-        3};
+        "transparency_leaf", "SELECT tree_size_of($1, $2::bigint), tree_root($1, $3::bigint)", 3};
     char texts[2][24];
     int64_t sequence, size;
 
@@ -344,10 +333,7 @@ static void serve_consistency(struct request *request, enum list_kind kind)
 {
     static const char *const names[] = {"list", "first", "second", NULL};
     static const struct db_statement statement = {
-        "transparency_roots",
-        "SELECT (SELECT encode(root, 'hex') FROM tree_head WHERE kind = $1 AND size = $2::bigint), "
-        "(SELECT encode(root, 'hex') FROM tree_head WHERE kind = $1 AND size = $3::bigint)",
-        3};
+        "transparency_roots", "SELECT tree_root($1, $2::bigint), tree_root($1, $3::bigint)", 3};
     char texts[2][24];
     int64_t first, second;
 

@@ -15,7 +15,7 @@ from lib.transparency import (HEAD, ZEROS, audit_chain, get, leaf_hash, links, n
 
 def test_what_was_there_before_joins_the_history(registry, new_database):
     database = new_database()
-    connection = database.connect()
+    connection = database.connect("sticps_owner")
     cursor = connection.cursor()
     cursor.execute("CREATE TABLE schema_migration (number integer PRIMARY KEY, name text NOT NULL, "
                    "sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())")
@@ -69,10 +69,7 @@ def history(registry):
 
 @pytest.fixture
 def copy(history):
-    other = Database.__new__(Database)
-    other.name = history.database.name + "_copy"
-    other.url = history.database.url + "_copy"
-    Database._admin(f'CREATE DATABASE "{other.name}" TEMPLATE "{history.database.name}"')
+    other = Database(history.database.name + "_copy", history.database.name)
     yield other
     other.drop()
 
@@ -186,6 +183,6 @@ def test_verify_on_a_command_line(history, copy):
     assert run([program, "-t", "audit", "verify", "-c", history.config_path]).returncode == 1
     assert run([program, "audit", "verify", "-c", "/nonexistent"]).returncode == 1
     path = history.dir / "nowhere.yaml"
-    write_config(path, merge(history.config, {"database": {"url": "postgresql://127.0.0.1:1/x"}}))
+    write_config(path, merge(history.config, {"database": {"auditor_url": "postgresql://127.0.0.1:1/x"}}))
     done = run([program, "audit", "verify", "-c", path])
     assert done.returncode == 2 and "cannot be reached" in done.stderr

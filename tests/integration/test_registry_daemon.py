@@ -85,8 +85,7 @@ def wired(registry, new_database):
     wire = Wire(os.environ["PGHOST"], os.environ["PGPORT"])
     one = registry(database=database, start=False)
     one.init()
-    url = re.sub(r"@[^/]*/", f"@127.0.0.1:{wire.port}/", database.url)
-    one.reconfigure(database={"url": url})
+    one.reconfigure(database=database.urls(wire.port))
     one.start()
     one.wire = wire
     one.alpha = one.add_sp("alpha", "1234")
@@ -469,7 +468,7 @@ def test_a_start_without_the_database_recovers(registry, new_database):
     wire = Wire(os.environ["PGHOST"], os.environ["PGPORT"])
     one = registry(database=database, start=False)
     one.init()
-    one.reconfigure(database={"url": re.sub(r"@[^/]*/", f"@127.0.0.1:{wire.port}/", database.url)})
+    one.reconfigure(database=database.urls(wire.port))
     wire.cut()
     one.start(wait=False)
     wait_until(lambda: '"listening"' in one.log_text(), 10)

@@ -1,5 +1,6 @@
 """The two daemons as the tests start them: a config written from defaults and changes, a fresh database, a log."""
 
+import functools
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from urllib.parse import quote
 import psycopg2
 
 from .net import Api, free_port
+from .pki import ROOT
 from .process import Daemon, run, sanitizer_env
 
 
@@ -31,17 +33,42 @@ def write_config(path, config):
     Path(path).write_text(json.dumps(config, indent=1) + "\n")
 
 
-class Database:
-    """A fresh database in the private cluster that the PG* variables name (pg_virtualenv sets them)."""
+ROLES = {"url": "sticps_serving", "publisher_url": "sticps_publishing", "auditor_url": "sticps_auditing",
+         "owner_url": "sticps_owner"}
 
-    def __init__(self):
-        self.name = "sticps_" + secrets.token_hex(6)
-        self._admin(f'CREATE DATABASE "{self.name}"')
+
+@functools.cache
+def _make_roles():
+    """As an operator does, with the file that is shipped; once for the cluster, with its one password."""
+    done = run(["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f",
+                ROOT / "packaging/database/roles.sql"])
+    assert done.returncode == 0, done.stderr
+    for role in ROLES.values():
+        Database._admin(f"ALTER ROLE {role} PASSWORD '{os.environ.get('PGPASSWORD', '')}'")
+
+
+class Database:
+    """A fresh database in the private cluster that the PG* variables name (pg_virtualenv sets them).
+
+    The daemons use it under the four restricted roles (`urls`); `url`, `connect` and `query` are the
+    superuser's, for looking at everything and for playing foul.
+    """
+
+    def __init__(self, name=None, template=None):
+        self.name = name or "sticps_" + secrets.token_hex(6)
+        _make_roles()
+        copied = f' TEMPLATE "{template}"' if template else ""
+        self._admin(f'CREATE DATABASE "{self.name}" OWNER sticps_owner{copied}')
+        self.url = self.url_of(os.environ["PGUSER"])
+
+    def url_of(self, role, port=None):
         env = os.environ
-        self.url = (
-            f"postgresql://{quote(env['PGUSER'])}:{quote(env.get('PGPASSWORD', ''))}"
-            f"@{env['PGHOST']}:{env['PGPORT']}/{self.name}"
-        )
+        return (f"postgresql://{quote(role)}:{quote(env.get('PGPASSWORD', ''))}"
+                f"@{env['PGHOST']}:{port or env['PGPORT']}/{self.name}")
+
+    def urls(self, port=None):
+        """The members of `database` in a configuration; `port`: of something in between."""
+        return {key: self.url_of(role, port) for key, role in ROLES.items()}
 
     @staticmethod
     def _admin(statement):
@@ -52,8 +79,8 @@ class Database:
         finally:
             connection.close()
 
-    def connect(self):
-        connection = psycopg2.connect(self.url)
+    def connect(self, role=None):
+        connection = psycopg2.connect(self.url_of(role) if role else self.url)
         connection.autocommit = True
         return connection
 
@@ -129,7 +156,7 @@ class Registry(Service):
                 "listen": [f"127.0.0.1:{self.port}"],
                 "threads": 2,
                 "tls": {"certificate": str(pki.crt("registry-tls")), "key": str(pki.key("registry-tls"))},
-                "database": {"url": database.url, "connections": 4},
+                "database": {**database.urls(), "connections": 4},
                 "base_url": self.base_url,
                 "signer": {
                     "id": 1,

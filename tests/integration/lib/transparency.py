@@ -156,8 +156,7 @@ def jws_by_leaf(reg, kind="cps-list"):
 def verify(reg, database=None):
     """Runs `audit verify`, by default on the registry's own database."""
     path = reg.dir / "verify.yaml"
-    url = (database or reg.database).url
-    write_config(path, merge(reg.config, {"database": {"url": url}}))
+    write_config(path, merge(reg.config, {"database": (database or reg.database).urls()}))
     return run([reg.program, "audit", "verify", "-c", path])
 
 
