@@ -71,15 +71,17 @@ END $$;
 
 INSERT INTO permission
 SELECT 'sticps_serving', 'EXECUTE', unnest(ARRAY[
-    'account_get', 'account_put', 'account_set_state', 'audit_list', 'entry_delete', 'entry_export',
-    'entry_get', 'entry_list', 'entry_put', 'entry_put_all', 'login_begin', 'login_finish',
-    'publication_get', 'publication_list', 'publication_request', 'role_excess', 'session_check',
-    'session_end', 'session_refresh', 'signer_certificate_get', 'spc_delete', 'spc_put', 'tree_head_get',
-    'tree_nodes_get', 'tree_root', 'tree_size_of', 'user_delete', 'user_put']);
+    'account_get', 'account_put', 'account_set_state', 'audit_list', 'caller_id', 'entry_delete',
+    'entry_export', 'entry_get', 'entry_list', 'entry_put', 'entry_put_all', 'key_create', 'key_list',
+    'key_revoke', 'login_begin', 'login_finish', 'publication_get', 'publication_list',
+    'publication_request', 'role_excess', 'session_check', 'session_end', 'session_refresh',
+    'signer_certificate_get', 'spc_delete', 'spc_put', 'tree_head_get', 'tree_nodes_get', 'tree_root',
+    'tree_size_of', 'user_delete', 'user_put']);
 INSERT INTO permission
 SELECT 'sticps_publishing', 'EXECUTE', unnest(ARRAY[
-    'audit_link_rows', 'audit_mark', 'ca_replace', 'housekeeping', 'list_entries', 'list_mark',
-    'list_pending', 'publication_store', 'signer_certificate_store']);
+    'audit_link_rows', 'audit_mark', 'ca_take', 'housekeeping', 'lease_hold', 'lease_look', 'lease_renew',
+    'lease_take', 'list_entries', 'list_mark', 'list_pending', 'publication_store',
+    'signer_certificate_store']);
 INSERT INTO permission
 SELECT 'sticps_publishing', 'SELECT', unnest(ARRAY[
     'list_state', 'publication', 'schema_migration', 'token_key', 'trusted_ca']);
