@@ -46,6 +46,8 @@ if [ "${STICPS_TEST_INSIDE:-}" != yes ]; then
         PACKAGES_LOG=$results/apt.log
         # shellcheck disable=SC2086
         packages_install $PACKAGES_BUILD $PACKAGES_RUN $PACKAGES_TEST
+        # shellcheck disable=SC2086
+        command -v npm >/dev/null || packages_install $PACKAGES_NODE
     fi
     echo "== build ($preset)"
     cmake --preset "$preset" -DBUILD_TESTING=ON >"$results/cmake.log" 2>&1 || { cat "$results/cmake.log" >&2; exit 1; }

@@ -53,12 +53,14 @@ class Api:
     """Requests to one server. `token`, when set, goes as a bearer token; `json` or `body` is the body.
 
     A new connection for each request, so that a test may kill the server between two; `session()` keeps one.
+    With a `contract` (lib/contract.py) every answer is judged by it, but for requests that say unjudged=True.
     """
 
-    def __init__(self, base_url, ca=None, token=None, timeout=15.0, client_cert=None):
+    def __init__(self, base_url, ca=None, token=None, timeout=15.0, client_cert=None, contract=None):
         self.base_url = base_url.rstrip("/")
         self.token = token
         self.timeout = timeout
+        self.contract = contract
         self._parts = urlsplit(self.base_url)
         self._tls = None
         if self._parts.scheme == "https":
@@ -71,7 +73,7 @@ class Api:
 
     def with_token(self, token):
         """The same server, another identity."""
-        other = Api(self.base_url, self._ca, token, self.timeout)
+        other = Api(self.base_url, self._ca, token, self.timeout, contract=self.contract)
         other._tls = self._tls
         return other
 
@@ -98,7 +100,7 @@ class Api:
             self._kept = connection
         return connection
 
-    def request(self, method, path, *, json=None, body=None, headers=None, token=...):
+    def request(self, method, path, *, json=None, body=None, headers=None, token=..., unjudged=False):
         send = {}
         if json is not None:
             body = jsonlib.dumps(json).encode()
@@ -125,7 +127,10 @@ class Api:
         finally:
             if not self._keep:
                 connection.close()
-        return Reply(response.status, response.headers, data, time.monotonic() - started)
+        reply = Reply(response.status, response.headers, data, time.monotonic() - started)
+        if self.contract and not unjudged:
+            self.contract.check(method, self._parts.path + path, send, body, reply)
+        return reply
 
     def get(self, path, **kw):
         return self.request("GET", path, **kw)

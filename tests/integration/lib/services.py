@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import psycopg2
 
+from . import contract
 from .net import Api, free_port
 from .pki import ROOT
 from .process import Daemon, run, sanitizer_env
@@ -168,7 +169,7 @@ class Registry(Service):
             },
             changes,
         )
-        self.anonymous = Api(self.base_url, pki.tls_ca)
+        self.anonymous = Api(self.base_url, pki.tls_ca, contract=contract.REGISTRY)
         super().__init__(bin_dir / "sticps-registryd", folder, config, self._ready, pki.tls_ca)
         self.pa_user = self.pa_password = None
         self.pa = None
