@@ -3,7 +3,82 @@
 #include <stdio.h>
 #include <string.h>
 
-void conninfo_fill(struct conninfo *out, const char *conninfo, const char *application_name)
+/* ---- several hosts ---- */
+
+static const char *const host_keywords[] = {"host", "hostaddr", "port"};
+enum { HOST_KEYWORDS = sizeof(host_keywords) / sizeof(host_keywords[0]) };
+
+/* The value of a keyword, or NULL. */
+static const char *value_of(const PQconninfoOption *options, const char *keyword)
+{
+    for (; options != NULL && options->keyword != NULL; options++)
+        if (strcmp(options->keyword, keyword) == 0)
+            return options->val;
+    return NULL;
+}
+
+/* Elements of a list with commas; 0 when there is none. */
+static unsigned count(const char *list)
+{
+    unsigned n = list != NULL && list[0] != '\0' ? 1 : 0;
+
+    for (; n > 0 && *list != '\0'; list++)
+        n += *list == ',';
+    return n;
+}
+
+static unsigned hosts_of(const PQconninfoOption *options)
+{
+    unsigned hosts = count(value_of(options, "host")),
+             addresses = count(value_of(options, "hostaddr"));
+    unsigned most = hosts > addresses ? hosts : addresses;
+
+    return most > 0 ? most : 1;
+}
+
+unsigned conninfo_hosts(const char *conninfo)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    unsigned hosts = hosts_of(options);
+
+    PQconninfoFree(options);
+    return hosts;
+}
+
+/* "a,b,c" turned by 1 is "b,c,a". */
+static void turn(const char *list, unsigned by, char out[CONNINFO_HOSTS_SIZE])
+{
+    const char *head = list;
+
+    for (; by > 0; by--)
+        head = strchr(head, ',') + 1;
+    snprintf(out, CONNINFO_HOSTS_SIZE, "%s%s%.*s", head, head > list ? "," : "",
+             head > list ? (int)(head - list - 1) : 0, list);
+}
+
+/* Adds the lists of hosts anew, the one at `first` leading; a later keyword wins. A single port is
+ * for all of them and stays. */
+static void fill_hosts(struct conninfo *out, size_t n, const char *conninfo, unsigned first)
+{
+    PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    unsigned hosts = hosts_of(options);
+
+    for (size_t i = 0; i < HOST_KEYWORDS && first % hosts > 0; i++) {
+        const char *list = value_of(options, host_keywords[i]);
+
+        if (count(list) != hosts || strlen(list) >= CONNINFO_HOSTS_SIZE)
+            continue;
+        turn(list, first % hosts, out->turned[i]);
+        out->keywords[n] = host_keywords[i];
+        out->values[n++] = out->turned[i];
+    }
+    PQconninfoFree(options);
+}
+
+/* ---- one connection ---- */
+
+void conninfo_fill(struct conninfo *out, const char *conninfo, const char *application_name,
+                   unsigned first)
 {
     static const struct {
         const char *keyword, *value;
@@ -21,6 +96,8 @@ void conninfo_fill(struct conninfo *out, const char *conninfo, const char *appli
     out->values[n++] = application_name != NULL ? application_name : "sticps";
     out->keywords[n] = "dbname"; /* expanded: may hold every keyword */
     out->values[n++] = conninfo;
+    if (first > 0)
+        fill_hosts(out, n, conninfo, first);
 }
 
 enum sticps_err conninfo_check(const char *conninfo, struct sticps_error *err)

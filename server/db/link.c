@@ -199,7 +199,7 @@ static void poll_connect(struct db_link *link)
 static void begin(struct db_link *link)
 {
     struct conninfo info;
-    conninfo_fill(&info, link->conninfo, link->application_name);
+    conninfo_fill(&info, link->conninfo, link->application_name, link->host);
     link->state = LINK_CONNECTING;
     link->deadline_ms = link_now_ms() + link->connect_timeout_ms;
     link->conn = PQconnectStartParams(info.keywords, info.values, 1);
@@ -222,8 +222,10 @@ void link_tick(struct db_link *link, uint64_t now_ms)
     if (link->state == LINK_DOWN && now_ms >= link->next_ms)
         begin(link);
     else if ((link->state == LINK_CONNECTING || link->state == LINK_STARTING) &&
-             now_ms >= link->deadline_ms)
+             now_ms >= link->deadline_ms) {
+        link->host++;
         link_drop(link, "no answer while connecting");
+    }
 }
 
 /* ---- the heartbeat ---- */

@@ -37,7 +37,8 @@ struct db_link {
     uint64_t deadline_ms; /* of the attempt under way */
     uint64_t next_ms;     /* of the next attempt, when down */
     unsigned pause_ms;
-    bool ended; /* the server has said goodbye */
+    unsigned host; /* to begin the next attempt with */
+    bool ended;    /* the server has said goodbye */
 };
 
 /* `link` is embedded in its owner, who has filled the first five members in. Begins at once. */

@@ -157,17 +157,24 @@ enum sticps_err db_migrate(const char *conninfo, size_t *applied, struct sticps_
     return db_migrate_list(conninfo, migrations, migrations_len, applied, err);
 }
 
-enum sticps_err db_migrate_check(const char *conninfo, struct sticps_error *err)
+enum sticps_err db_migrate_check_session(struct db_sync *db, struct sticps_error *err)
 {
-    struct migrator m = {.list = migrations, .len = migrations_len};
+    struct migrator m = {.db = db, .list = migrations, .len = migrations_len};
     enum sticps_err code = check_list(m.list, m.len, err);
-    if (code == STICPS_OK)
-        code = db_sync_connect(conninfo, "sticps-migrate", CONNECT_MS, &m.db, err);
     if (code == STICPS_OK)
         code = compare(&m, err);
     if (code == STICPS_OK && m.applied < m.len)
         code = fail(err, STICPS_ERR_STATE, m.list[m.applied].name,
                     "is not applied yet: run the migration first");
-    db_sync_free(m.db);
+    return code;
+}
+
+enum sticps_err db_migrate_check(const char *conninfo, struct sticps_error *err)
+{
+    struct db_sync *db = NULL;
+    enum sticps_err code = db_sync_connect(conninfo, "sticps-migrate", CONNECT_MS, &db, err);
+    if (code == STICPS_OK)
+        code = db_migrate_check_session(db, err);
+    db_sync_free(db);
     return code;
 }

@@ -11,6 +11,8 @@
 
 #include <stddef.h>
 
+struct db_sync;
+
 struct migration {
     const char *name; /* "001_accounts.sql" */
     const char *text; /* NUL-terminated */
@@ -32,5 +34,8 @@ enum sticps_err db_migrate_list(const char *conninfo, const struct migration *li
                                 size_t *applied, struct sticps_error *err) STICPS_MUST_CHECK;
 /* Without changing anything: STICPS_OK when the schema is exactly this program's. */
 enum sticps_err db_migrate_check(const char *conninfo, struct sticps_error *err) STICPS_MUST_CHECK;
+/* The same over a connection that is there. */
+enum sticps_err db_migrate_check_session(struct db_sync *db,
+                                         struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

@@ -59,14 +59,14 @@ static bool finish_connecting(PGconn *conn, int64_t deadline_ms)
     return true;
 }
 
-enum sticps_err db_sync_connect(const char *conninfo, const char *application_name,
-                                unsigned timeout_ms, struct db_sync **out, struct sticps_error *err)
+/* One attempt, beginning with that host. */
+static enum sticps_err connect_from(const char *conninfo, const char *application_name,
+                                    unsigned host, unsigned timeout_ms, struct db_sync **out,
+                                    struct sticps_error *err)
 {
-    enum sticps_err code = conninfo_check(conninfo, err);
-    if (code != STICPS_OK)
-        return code;
+    enum sticps_err code = STICPS_OK;
     struct conninfo info;
-    conninfo_fill(&info, conninfo, application_name);
+    conninfo_fill(&info, conninfo, application_name, host);
     struct db_sync *db = calloc(1, sizeof(*db));
     if (db == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
@@ -95,6 +95,24 @@ enum sticps_err db_sync_connect(const char *conninfo, const char *application_na
 cleanup:
     db_sync_clear(&result);
     db_sync_free(db);
+    return code;
+}
+
+enum sticps_err db_sync_connect(const char *conninfo, const char *application_name,
+                                unsigned timeout_ms, struct db_sync **out, struct sticps_error *err)
+{
+    enum sticps_err code = conninfo_check(conninfo, err);
+    if (code != STICPS_OK)
+        return code;
+    /* Each host may be the one that does not answer; the others then have their share of the time.
+     * An attempt that fails before its time is over has asked all of them. */
+    unsigned hosts = conninfo_hosts(conninfo), share_ms = timeout_ms / hosts;
+    for (unsigned host = 0; host < hosts; host++) {
+        int64_t began_ms = now_ms();
+        code = connect_from(conninfo, application_name, host, share_ms, out, err);
+        if (code != STICPS_ERR_FETCH || now_ms() - began_ms < share_ms)
+            break;
+    }
     return code;
 }
 

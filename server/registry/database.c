@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#define TIMEOUT_MS 10000
+#define TIMEOUT_MS 3000 /* shared by the hosts, if there are several: one may not answer */
 
 const char *database_url(const struct config *config, enum database_role role)
 {
@@ -78,8 +78,13 @@ static enum sticps_err ask_excess(const struct config *config, char *excess, siz
 enum sticps_err database_check(const struct config *config, struct sticps_error *err)
 {
     char excess[300] = "";
-    enum sticps_err rc = db_migrate_check(database_url(config, DATABASE_PUBLISHING), err);
+    struct db_sync *db = NULL;
+    enum sticps_err rc = db_sync_connect(database_url(config, DATABASE_PUBLISHING),
+                                         "sticps-registryd", TIMEOUT_MS, &db, err);
 
+    if (rc == STICPS_OK)
+        rc = db_migrate_check_session(db, err);
+    db_sync_free(db);
     if (rc == STICPS_OK)
         rc = ask_excess(config, excess, sizeof(excess), err);
     if (rc != STICPS_OK || excess[0] == '\0')
