@@ -3,6 +3,7 @@
 #include "common/json_write.h"
 #include "common/signed_list.h"
 #include "server/db/sync.h"
+#include "server/http/timer.h"
 
 #include <inttypes.h>
 #include <openssl/evp.h>
@@ -24,6 +25,7 @@ struct draft {
     char *mark_spcs, *mark_versions; /* array literals, NULL when nothing is to be marked */
     char *jws;
     size_t jws_len;
+    uint64_t build_us;
 };
 
 static void draft_clear(struct draft *draft)
@@ -228,7 +230,11 @@ static enum sticps_err read_entries(struct db_sync *db, const struct publication
     draft->rows_held = true;
     if (db_sync_exec(db, sql, 0, NULL, PUBLICATION_TIMEOUT_MS, &draft->rows) != DB_OK)
         return db_sync_fail(&draft->rows, "entries", err);
-    return order->kind == LIST_CA ? gather_cas(draft, err) : gather(order, draft, err);
+    uint64_t began_us = monotonic_us();
+    enum sticps_err rc =
+        order->kind == LIST_CA ? gather_cas(draft, err) : gather(order, draft, err);
+    draft->build_us += monotonic_us() - began_us;
+    return rc;
 }
 
 static enum sticps_err mark(struct db_sync *db, const struct draft *draft, int64_t sequence,
@@ -265,7 +271,9 @@ static enum sticps_err sign_and_store(struct db_sync *db, const struct publicati
 
     if (sequence > SIGNED_LIST_MAX_SEQUENCE)
         return fail(err, STICPS_ERR_STATE, NULL, "the sequence numbers are used up");
+    uint64_t began_us = monotonic_us();
     rc = sign(order, draft, sequence, exp, err);
+    draft->build_us += monotonic_us() - began_us;
     if (rc != STICPS_OK)
         return rc;
     SHA256((const unsigned char *)draft->jws, draft->jws_len, digest);
@@ -311,7 +319,7 @@ static enum sticps_err make(struct db_sync *db, const struct publication_order *
 }
 
 enum sticps_err publication_make(struct db_sync *db, const struct publication_order *order,
-                                 int64_t *stored, struct sticps_error *err)
+                                 struct publication_done *done, struct sticps_error *err)
 {
     struct draft draft = {0};
     struct sticps_error ignored;
@@ -325,7 +333,7 @@ enum sticps_err publication_make(struct db_sync *db, const struct publication_or
     else if (rc != STICPS_ERR_FETCH && run(db, "ROLLBACK", 0, NULL, &ignored) != STICPS_OK)
         rc = STICPS_ERR_FETCH;
     if (rc == STICPS_OK)
-        *stored = made;
+        *done = (struct publication_done){made, draft.build_us};
     draft_clear(&draft);
     return rc;
 }

@@ -27,8 +27,13 @@ struct publication_order {
     bool only_if_changed;          /* no new list when it would say what the last one says */
 };
 
-/* `*stored`: the new sequence, or 0 when nothing had changed; entries that wait for their first
- * publication are marked in either case. -1 when another node has taken over, and nothing was done.
+struct publication_done {
+    int64_t sequence; /* of the new list; 0 when nothing had changed; -1 when another node has taken
+                         over, and nothing was done */
+    uint64_t build_us; /* of the publisher's own work: rules, payload, signature */
+};
+
+/* Entries that wait for their first publication are marked whether there is a new list or not.
  *
  * STICPS_ERR_FETCH: the connection is of no more use and the outcome may be unknown: drop it and
  * read the state again before anything else. Any other error: nothing was changed. An entry that
@@ -36,6 +41,7 @@ struct publication_order {
  * leaving one SP out in silence would be worse than a list that is a little older. An empty
  * trustList is never published (STICPS_ERR_STATE). */
 enum sticps_err publication_make(struct db_sync *db, const struct publication_order *order,
-                                 int64_t *stored, struct sticps_error *err) STICPS_MUST_CHECK;
+                                 struct publication_done *done,
+                                 struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

@@ -130,7 +130,7 @@ static bool publish(struct publisher *p, enum list_kind kind, const char *reason
     struct daemon *daemon = p->daemon;
     struct track *track = &p->tracks[kind];
     struct sticps_error err = {0};
-    int64_t stored = 0;
+    struct publication_done done = {0};
     const struct publication_order order = {
         .kind = kind,
         .term = p->lease.term,
@@ -150,7 +150,7 @@ static bool publish(struct publisher *p, enum list_kind kind, const char *reason
             "renew it under a new signer.id");
         return true;
     }
-    enum sticps_err rc = publication_make(p->db, &order, &stored, &err);
+    enum sticps_err rc = publication_make(p->db, &order, &done, &err);
     if (rc == STICPS_ERR_FETCH) {
         publisher_disconnect(p, err.text);
         return false;
@@ -159,19 +159,19 @@ static bool publish(struct publisher *p, enum list_kind kind, const char *reason
         publisher_set_trouble(p, kind, err.text);
         return true;
     }
-    if (stored < 0)
+    if (done.sequence < 0)
         return true; /* the next look finds out who leads */
     track->next_attempt = 0;
     track->changed = false;
     if (kind != LIST_CA || !p->cas_failed)
         publisher_set_trouble(p, kind, "");
-    if (stored == 0)
+    if (done.sequence == 0)
         return true;
     if (!load_last(p, kind))
         return false;
     log_fields(LOG_LEVEL_INFO, "published", LOG_TEXT("list", list_kind_name(kind)),
-               LOG_NUMBER("sequence", stored), LOG_NUMBER("exp", track->exp),
-               LOG_TEXT("reason", reason));
+               LOG_NUMBER("sequence", done.sequence), LOG_NUMBER("exp", track->exp),
+               LOG_TEXT("reason", reason), LOG_NUMBER("build_us", done.build_us));
     return true;
 }
 
