@@ -249,7 +249,9 @@ static bool look(struct publisher *p)
 {
     struct sticps_error err = {0};
     struct db_result result;
+    uint64_t looked_before = p->looked_at;
 
+    p->looked_at = monotonic_ms();
     if (!elect(p) ||
         !publisher_ask(p,
                        "SELECT p.sequence, p.requested, p.unpublished, ca.sequence "
@@ -261,8 +263,8 @@ static bool look(struct publisher *p)
     db_sync_clear(&result);
     publisher_set_database(p, true, "");
 
-    if (unpublished)
-        note_change(&p->tracks[LIST_CPS], monotonic_ms());
+    if (unpublished) /* since when, nobody says: the debounce ends no later than it should */
+        note_change(&p->tracks[LIST_CPS], looked_before);
     if (p->leader && audit_linker_step(p->db, &p->linker, &err) != STICPS_OK) {
         publisher_disconnect(p, err.text);
         return false;
@@ -298,7 +300,7 @@ static void pause_ms(struct publisher *p, int ms)
 static void wait_for_news(struct publisher *p)
 {
     char channel[64], payload[64];
-    int ms = p->leader ? LEADER_LOOK_MS : FOLLOWER_LOOK_MS;
+    int ms = p->leader ? publisher_wait(p, LEADER_LOOK_MS) : FOLLOWER_LOOK_MS;
     unsigned news = db_sync_wait(p->db, p->stop_fd, ms);
 
     while (db_sync_notification(p->db, channel, sizeof(channel), payload, sizeof(payload)))

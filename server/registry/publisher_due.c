@@ -49,3 +49,22 @@ const char *publisher_due(const struct publisher *p, enum list_kind kind, bool r
         return "change";
     return NULL;
 }
+
+int publisher_wait(const struct publisher *p, int limit)
+{
+    uint64_t now = monotonic_ms();
+    int wait = limit;
+
+    for (enum list_kind kind = 0; kind < LIST_KINDS; kind++) {
+        const struct track *track = &p->tracks[kind];
+        uint64_t due = track->changed_at + timing_of(p->daemon->config, kind).debounce_ms;
+
+        if (due < track->next_attempt)
+            due = track->next_attempt;
+        /* what was due at the last look and is still there is held up by something else */
+        if (!track->changed || due <= p->looked_at || due >= now + (uint64_t)wait)
+            continue;
+        wait = due > now ? (int)(due - now) : 0;
+    }
+    return wait;
+}

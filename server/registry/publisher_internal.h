@@ -38,6 +38,7 @@ struct publisher {
     struct lease lease;
     bool leader; /* the lease is ours, as of the last look */
     struct track tracks[LIST_KINDS];
+    uint64_t looked_at; /* monotonic ms; when the last look began */
     uint64_t next_housekeeping, next_warning;
     struct audit_linker linker;
     struct ca_sync cas;
@@ -71,6 +72,8 @@ void publisher_set_trouble(struct publisher *p, enum list_kind kind, const char 
 
 /* Why to publish now, or NULL: first, signer, request, period, change. */
 const char *publisher_due(const struct publisher *p, enum list_kind kind, bool requested);
+/* For how many ms nothing is due, as far as is known; `limit` at most. */
+int publisher_wait(const struct publisher *p, int limit);
 /* exp of a list published now, Unix seconds. */
 int64_t publisher_exp(const struct publisher *p, enum list_kind kind);
 
