@@ -1,6 +1,7 @@
 #include "server/registry/published_list.h"
 
 #include "common/clock.h"
+#include "server/registry/gzip_text.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -10,10 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <zlib.h>
 
 #define GZIP_FROM 1024 /* bytes; shorter forms are not worth it */
-#define GZIP_LEVEL 6
 
 /* What tells the kinds apart where they are served. */
 static const struct {
@@ -50,50 +49,31 @@ void published_list_etag(int64_t sequence, const char *jws, size_t jws_len, char
     snprintf(out, ETAG_SIZE, "\"%" PRId64 "-%.8s\"", sequence, hash);
 }
 
-/* NULL when memory runs out. */
-static struct shared_bytes *compress_gzip(const void *data, size_t len)
+/* Of one form: the JWS between `before` and `after`, plain and, over GZIP_FROM bytes, compressed.
+ * `name` tells the resources' ETags apart. False when memory runs out. */
+static bool make_form(struct list_form *out, const struct published_list *list, const char *name,
+                      const char *before, const char *jws, size_t jws_len,
+                      const struct gzip_text *packed, const char *after)
 {
-    z_stream stream = {0};
+    size_t before_len = strlen(before), after_len = strlen(after), gzip_len;
+    size_t len = before_len + jws_len + after_len;
+    char *plain = malloc(len + 1);
 
-    if (len > UINT32_MAX / 2 ||
-        deflateInit2(&stream, GZIP_LEVEL, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY) != Z_OK)
-        return NULL;
-    uLong bound = deflateBound(&stream, (uLong)len);
-    unsigned char *out = malloc(bound);
-    if (out == NULL) {
-        deflateEnd(&stream);
-        return NULL;
-    }
-    stream.next_in = (unsigned char *)(uintptr_t)data; /* zlib reads only */
-    stream.avail_in = (uInt)len;
-    stream.next_out = out;
-    stream.avail_out = (uInt)bound;
-    int result = deflate(&stream, Z_FINISH);
-    size_t out_len = stream.total_out;
-    deflateEnd(&stream);
-    if (result != Z_STREAM_END) {
-        free(out);
-        return NULL;
-    }
-    return shared_bytes_adopt(out, out_len);
-}
-
-/* Takes `data` over. `form` tells the resources' ETags apart. */
-static bool make_form(struct list_form *out, char *data, size_t len,
-                      const struct published_list *list, const char *form)
-{
-    snprintf(out->etag, ETAG_SIZE, "\"%" PRId64 "-%.8s%s\"", list->sequence, list->sha256, form);
+    snprintf(out->etag, ETAG_SIZE, "\"%" PRId64 "-%.8s%s\"", list->sequence, list->sha256, name);
     snprintf(out->gzip_etag, ETAG_SIZE, "\"%" PRId64 "-%.8s%s-gz\"", list->sequence, list->sha256,
-             form);
-    if (len > GZIP_FROM) {
-        out->gzip = compress_gzip(data, len);
-        if (out->gzip == NULL) {
-            free(data);
-            return false;
-        }
-    }
-    out->plain = shared_bytes_adopt(data, len);
-    return true;
+             name);
+    if (plain == NULL)
+        return false;
+    memcpy(plain, before, before_len);
+    memcpy(plain + before_len, jws, jws_len);
+    memcpy(plain + before_len + jws_len, after, after_len);
+    out->plain = shared_bytes_adopt(plain, len);
+    if (len <= GZIP_FROM)
+        return true;
+    void *gzip = gzip_text_file(packed, before, before_len, after, after_len, &gzip_len);
+    if (gzip != NULL)
+        out->gzip = shared_bytes_adopt(gzip, gzip_len);
+    return gzip != NULL;
 }
 
 static void free_form(struct list_form *form)
@@ -103,18 +83,21 @@ static void free_form(struct list_form *form)
 }
 
 /* A JWS is base64url and dots, so it stands in JSON as it is. */
-static char *make_envelope(const struct published_list *list, const char *jws, size_t jws_len)
+static bool make_forms(struct published_list *list, const char *jws, size_t jws_len)
 {
-    char expires[21], *text = NULL;
+    struct gzip_text packed;
+    char expires[21], before[128];
 
+    if (!gzip_text_make(&packed, jws, jws_len))
+        return false;
     clock_format(list->exp, expires);
-    if (jws_len > INT32_MAX || asprintf(&text,
-                                        "{\"status\":\"success\",\"message\":\"%s %" PRId64
-                                        ", expires %s\",\"%s\":\"%.*s\"}",
-                                        kinds[list->kind].title, list->sequence, expires,
-                                        kinds[list->kind].member, (int)jws_len, jws) < 0)
-        return NULL;
-    return text;
+    snprintf(before, sizeof(before),
+             "{\"status\":\"success\",\"message\":\"%s %" PRId64 ", expires %s\",\"%s\":\"",
+             kinds[list->kind].title, list->sequence, expires, kinds[list->kind].member);
+    bool made = make_form(&list->bare, list, "", "", jws, jws_len, &packed, "") &&
+                make_form(&list->envelope, list, "-e", before, jws, jws_len, &packed, "\"}");
+    gzip_text_clear(&packed);
+    return made;
 }
 
 enum sticps_err published_list_new(enum list_kind kind, int64_t sequence, int64_t exp,
@@ -122,7 +105,6 @@ enum sticps_err published_list_new(enum list_kind kind, int64_t sequence, int64_
                                    struct sticps_error *err)
 {
     struct counted_list *counted = calloc(1, sizeof(*counted));
-    char *bare = NULL, *envelope = NULL;
 
     if (counted == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
@@ -132,28 +114,12 @@ enum sticps_err published_list_new(enum list_kind kind, int64_t sequence, int64_
     list->sequence = sequence;
     list->exp = exp;
     sha256_hex(jws, jws_len, list->sha256);
-    bare = malloc(jws_len + 1);
-    envelope = make_envelope(list, jws, jws_len);
-    if (bare == NULL || envelope == NULL)
-        goto out_of_memory;
-    memcpy(bare, jws, jws_len);
-    if (!make_form(&list->bare, bare, jws_len, list, "")) {
-        bare = NULL;
-        goto out_of_memory;
-    }
-    bare = NULL;
-    if (!make_form(&list->envelope, envelope, strlen(envelope), list, "-e")) {
-        envelope = NULL;
-        goto out_of_memory;
+    if (!make_forms(list, jws, jws_len)) {
+        published_list_unref(list);
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory for list %" PRId64, sequence);
     }
     *out = list;
     return STICPS_OK;
-
-out_of_memory:
-    free(bare);
-    free(envelope);
-    published_list_unref(list);
-    return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory for list %" PRId64, sequence);
 }
 
 struct published_list *published_list_ref(struct published_list *list)

@@ -140,20 +140,23 @@ static void test_envelope(void **state)
     published_list_unref(list);
 }
 
-/* Over 1 KiB is packed, 1 KiB is not. */
+/* Over 1 KiB is packed, 1 KiB is not; the envelope is longer by 90 bytes or so. */
 static void test_edge(void **state)
 {
     static const struct {
         size_t len;
-        bool packed;
-    } cases[] = {{1024, false}, {1025, true}};
+        bool packed, envelope;
+    } cases[] = {{900, false, false}, {1024, false, true}, {1025, true, true}};
 
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *jws = make_jws(cases[i].len);
         struct published_list *list = make_list(1, jws);
 
         assert_int_equal(list->bare.gzip != NULL, cases[i].packed);
+        assert_int_equal(list->envelope.gzip != NULL, cases[i].envelope);
+        if (cases[i].envelope)
+            assert_packs(list->envelope.gzip, list->envelope.plain);
         published_list_unref(list);
         free(jws);
     }
