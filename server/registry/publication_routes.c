@@ -7,19 +7,22 @@
 #include <stdio.h>
 
 /* A page of something that is numbered, newest first: limit, and after which number (0: from the
- * newest). */
-static void get_page(struct request *request, const struct db_statement *statement)
+ * newest). `of_spc`: of the SPC that the path names, the statement's $4. */
+static void get_page(struct request *request, const struct db_statement *statement, bool of_spc)
 {
     char limit[16], after[24];
+    struct spc spc = {""};
     struct api call;
 
     api_begin(&call, request);
+    if (of_spc)
+        (void)api_spc(&call, &spc);
     api_limit(&call, limit, sizeof(limit));
     int64_t number = api_query_int(&call, "after", 0, INT64_MAX, 0);
     if (api_refused(&call))
         return;
     snprintf(after, sizeof(after), "%" PRId64, number);
-    const char *params[] = {NULL, limit, number > 0 ? after : NULL};
+    const char *params[] = {NULL, limit, number > 0 ? after : NULL, spc.text};
     api_run(&call, statement, params, false, NULL);
 }
 
@@ -29,7 +32,7 @@ void publications_get(struct request *request)
         "publication_list",
         "SELECT * FROM publication_list(" CREDENTIAL ", $2::integer, $3::bigint)", 3};
 
-    get_page(request, &statement);
+    get_page(request, &statement, false);
 }
 
 void audit_get(struct request *request)
@@ -37,7 +40,15 @@ void audit_get(struct request *request)
     static const struct db_statement statement = {
         "audit_list", "SELECT * FROM audit_list(" CREDENTIAL ", $2::integer, $3::bigint)", 3};
 
-    get_page(request, &statement);
+    get_page(request, &statement, false);
+}
+
+void spc_history_get(struct request *request)
+{
+    static const struct db_statement statement = {
+        "spc_history", "SELECT * FROM spc_history(" CREDENTIAL ", $4, $2::integer, $3::bigint)", 4};
+
+    get_page(request, &statement, true);
 }
 
 void publications_post(struct request *request)

@@ -104,5 +104,6 @@ const struct route registry_routes[] = {
     AUTH("GET", "/api/v1/publications", publications_get),
     AUTH_EMPTY("POST", "/api/v1/publications", publications_post),
     AUTH("GET", "/api/v1/audit", audit_get),
+    AUTH("GET", "/api/v1/spc/{spc}/history", spc_history_get),
 };
 const size_t registry_routes_len = sizeof(registry_routes) / sizeof(registry_routes[0]);

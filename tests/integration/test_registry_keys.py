@@ -235,6 +235,7 @@ ROUTES = [
     ("POST", PA, {"json": {"name": "x", "scopes": ["publish"]}}, set(), set()),
     ("DELETE", f"{PA}/{'0' * 12}", {}, set(), set()),
     ("GET", "/api/v1/audit", {}, {"history"}, {"history"}),
+    ("GET", "/api/v1/spc/1234/history", {}, {"history"}, {"history"}),
     ("GET", "/api/v1/publications", {}, set(), {"history"}),
     ("POST", "/api/v1/publications", {}, set(), {"publish"}),
     ("POST", "/api/v1/auth/logout", {}, set(), set()),
@@ -243,7 +244,7 @@ OWN = {"read", "write", "history"}
 
 
 def of_alpha(path):
-    return path.startswith("/api/v1/account/alpha/cps")
+    return path.startswith(("/api/v1/account/alpha/cps", "/api/v1/spc/1234"))
 
 
 @pytest.fixture(scope="module")
