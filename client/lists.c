@@ -216,11 +216,11 @@ enum sticps_err lists_reset(struct lists *lists, enum sticps_list_kind kind, int
 
 struct sticps_list *lists_held(struct lists *lists, enum sticps_list_kind kind)
 {
-    unsigned side = gate_enter(lists->gate); /* not the mutex, which is held while a disk syncs */
+    unsigned ticket = gate_enter(lists->gate); /* not the mutex, which is held while a disk syncs */
     struct sticps_list *list = atomic_load(&lists->held[kind].list);
     if (list != NULL)
         sticps_list_ref(list);
-    gate_leave(lists->gate, side);
+    gate_leave(lists->gate, ticket);
     return list;
 }
 

@@ -3,7 +3,7 @@
 #include "common/url.h"
 #include "sticps/resolve.h"
 
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,10 +11,10 @@ struct sticps_answer {
     struct tn tn;
     struct number_answer number;
     struct spc spc; /* after the override */
-    char url[URL_MAX_LENGTH + 1];
     int64_t sequence;
     enum sticps_freshness freshness;
     enum sticps_err reason;
+    char url[URL_MAX_LENGTH + 1]; /* the last, so that an answer is emptied without its 2 KiB */
 };
 
 struct sticps_answer *sticps_answer_new(void)
@@ -87,7 +87,7 @@ static enum sticps_err find_url(const struct sticps_list *list, struct sticps_an
     if (url == NULL)
         return fail(err, STICPS_ERR_CARRIER_HAS_NO_CPS, answer->tn.digits,
                     "%s has no CPS in list %lld", answer->spc.text, (long long)answer->sequence);
-    snprintf(answer->url, sizeof(answer->url), "%s", url);
+    memcpy(answer->url, url, strlen(url) + 1); /* a list has no longer one (signed_list_parse) */
     return STICPS_OK;
 }
 
@@ -95,8 +95,8 @@ enum sticps_err sticps_resolve(struct sticps_client *client, const char *number,
                                struct sticps_answer *answer, struct sticps_error *err)
 {
     struct sticps_error why;
-    memset(answer, 0, sizeof(*answer));
-    unsigned side = gate_enter(&client->gate);
+    memset(answer, 0, offsetof(struct sticps_answer, url) + 1);
+    unsigned ticket = gate_enter(&client->gate);
     const struct sticps_list *list = weigh_list(client, answer);
     enum sticps_err code =
         tn_from_typed(number, strlen(number), client->options->default_country, &answer->tn, &why);
@@ -106,7 +106,7 @@ enum sticps_err sticps_resolve(struct sticps_client *client, const char *number,
         code = find_carrier(client, answer, err);
     if (code == STICPS_OK)
         code = find_url(list, answer, err);
-    gate_leave(&client->gate, side);
+    gate_leave(&client->gate, ticket);
     answer->reason = code;
     return code;
 }

@@ -3,11 +3,14 @@
  *
  *     bench_resolve STATE_DIR NPDB NUMBERS ROUNDS
  *
- * NUMBERS has one called number a line. Prints one JSON object with a value per round. The miss is
- * a pointer chase through MISS_BYTES in random order, a cache line a step; it includes the TLB
- * miss, as the lookups do. */
+ * NUMBERS has one called number a line. Prints one JSON object with a value per round: one resolve,
+ * by one thread and by two at once (the time from the first start to the last end over all of
+ * both's numbers, so half is perfect), the lookup in the portability file alone, and a miss. The
+ * miss is a pointer chase through MISS_BYTES in random order, a cache line a step; it includes the
+ * TLB miss, as the lookups do. */
 #include <sticps/sticps.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +136,58 @@ static double resolve_all(struct sticps_client *client, struct sticps_answer *an
     return (end - start) / (double)count;
 }
 
+struct half {
+    pthread_t thread;
+    pthread_barrier_t *start;
+    struct sticps_client *client;
+    char **numbers;
+    size_t count;
+};
+
+static void *resolve_half(void *arg)
+{
+    struct half *half = arg;
+    struct sticps_answer *answer = sticps_answer_new();
+    size_t found;
+    if (answer == NULL)
+        die("out of memory");
+    pthread_barrier_wait(half->start);
+    (void)resolve_all(half->client, answer, half->numbers, half->count, &found);
+    sticps_answer_free(answer);
+    return NULL;
+}
+
+/* Every number once, by two threads; nanoseconds a number. */
+static double resolve_by_two(struct sticps_client *client, char **numbers, size_t count)
+{
+    pthread_barrier_t barrier;
+    struct half halves[2] = {{0, &barrier, client, numbers, count / 2},
+                             {0, &barrier, client, numbers + count / 2, count - count / 2}};
+    if (pthread_barrier_init(&barrier, NULL, 3) != 0)
+        die("no barrier");
+    for (int i = 0; i < 2; i++)
+        if (pthread_create(&halves[i].thread, NULL, resolve_half, &halves[i]) != 0)
+            die("no thread");
+    pthread_barrier_wait(&barrier);
+    double start = now_ns();
+    for (int i = 0; i < 2; i++)
+        (void)pthread_join(halves[i].thread, NULL);
+    double end = now_ns();
+    pthread_barrier_destroy(&barrier);
+    return (end - start) / (double)count;
+}
+
+/* The portability file alone; nanoseconds a number. */
+static double lookup_all(const struct sticps_npdb *npdb, char **numbers, size_t count)
+{
+    struct sticps_npdb_answer answer;
+    double start = now_ns();
+    for (size_t i = 0; i < count; i++)
+        if (sticps_npdb_lookup(npdb, numbers[i], 1, &answer, NULL) != STICPS_OK)
+            die("not a number");
+    return (now_ns() - start) / (double)count;
+}
+
 static void print_values(const char *name, const double *values, size_t count)
 {
     printf("\"%s\":[", name);
@@ -153,9 +208,16 @@ int main(int argc, char **argv)
     struct sticps_client *client = client_open(argv[1], argv[2]);
     struct sticps_answer *answer = sticps_answer_new();
     double *resolve_ns = calloc((size_t)rounds, sizeof(*resolve_ns));
+    double *two_ns = calloc((size_t)rounds, sizeof(*two_ns));
+    double *lookup_ns = calloc((size_t)rounds, sizeof(*lookup_ns));
     double *miss_ns = calloc((size_t)rounds, sizeof(*miss_ns));
-    if (answer == NULL || resolve_ns == NULL || miss_ns == NULL)
+    if (answer == NULL || resolve_ns == NULL || two_ns == NULL || lookup_ns == NULL ||
+        miss_ns == NULL)
         die("out of memory");
+    struct sticps_npdb *npdb;
+    struct sticps_error err;
+    if (sticps_npdb_open(argv[2], 0, &npdb, &err) != STICPS_OK)
+        die(err.text);
     char *memory = chase_new();
     char *at = memory;
     size_t with_url = 0;
@@ -163,7 +225,9 @@ int main(int argc, char **argv)
     (void)resolve_all(client, answer, numbers, count, &with_url); /* pages in */
     for (long i = 0; i < rounds; i++) {
         miss_ns[i] = chase(&at);
+        lookup_ns[i] = lookup_all(npdb, numbers, count);
         resolve_ns[i] = resolve_all(client, answer, numbers, count, &with_url);
+        two_ns[i] = resolve_by_two(client, numbers, count);
     }
     if (at == NULL) /* keeps the chase from being optimised away */
         die("impossible");
@@ -171,11 +235,18 @@ int main(int argc, char **argv)
     printf("{");
     print_values("resolve_ns", resolve_ns, (size_t)rounds);
     printf(",");
+    print_values("two_threads_ns", two_ns, (size_t)rounds);
+    printf(",");
+    print_values("lookup_ns", lookup_ns, (size_t)rounds);
+    printf(",");
     print_values("miss_ns", miss_ns, (size_t)rounds);
     printf(",\"with_url\":%.4f}\n", (double)with_url / (double)count);
     free(memory);
     free(resolve_ns);
+    free(two_ns);
+    free(lookup_ns);
     free(miss_ns);
+    sticps_npdb_close(npdb);
     sticps_answer_free(answer);
     sticps_client_free(client);
     free(numbers[0]);
