@@ -105,7 +105,22 @@ void caching_header(struct caching *caching, const char *line, size_t len)
     } else if ((value = header_value(line, len, "Age", &value_len)) != NULL) {
         if (!parse_seconds(value, value_len, &caching->age))
             caching->age = 0;
+    } else if ((value = header_value(line, len, "Retry-After", &value_len)) != NULL) {
+        caching->retry_is_date = !parse_seconds(value, value_len, &caching->retry_after);
+        if (caching->retry_is_date)
+            caching->retry_after = http_date(value, value_len);
+        caching->has_retry_after = true;
     }
+}
+
+int64_t caching_retry_after(const struct caching *caching, int64_t now)
+{
+    if (!caching->has_retry_after)
+        return -1;
+    int64_t seconds = caching->retry_after;
+    if (caching->retry_is_date)
+        seconds -= caching->has_date ? caching->date : now;
+    return seconds > 0 ? seconds : 0;
 }
 
 int64_t caching_lifetime(const struct caching *caching, int64_t now)

@@ -1,5 +1,5 @@
-/* How long an HTTP answer may be kept (RFC 9111, for a private cache), read from its header lines.
- * Pure. Called by fetch.c. */
+/* How long an HTTP answer may be kept (RFC 9111, for a private cache), and when its server wants to
+ * be asked again, read from its header lines. Pure. Called by fetch.c. */
 #ifndef CLIENT_CACHING_H
 #define CLIENT_CACHING_H
 
@@ -11,6 +11,8 @@ struct caching {
     bool forbidden; /* no-store or no-cache */
     bool has_max_age, has_expires, has_date;
     int64_t max_age, expires, date, age; /* seconds */
+    bool has_retry_after, retry_is_date;
+    int64_t retry_after; /* seconds from the answer, or a moment */
 };
 
 /* Takes one header line ("Name: value", with or without its line break); others are ignored. */
@@ -19,6 +21,10 @@ void caching_header(struct caching *caching, const char *line, size_t len);
 /* Seconds from `now` (Unix) that the answer may be kept: 0 for not at all, -1 when it does not say.
  */
 int64_t caching_lifetime(const struct caching *caching, int64_t now);
+
+/* Seconds from `now` that the server asks to be left in peace (Retry-After, RFC 9110 s10.2.3), not
+ * below 0; -1 when it does not ask. */
+int64_t caching_retry_after(const struct caching *caching, int64_t now);
 
 /* The value of a header line when it is the header `name` (case folded), without white space around
  * it; else NULL. */

@@ -46,6 +46,8 @@ static enum sticps_err make_parts(struct sticps_client *client, struct sticps_er
         code = fetcher_new(client->loop, options, &client->fetcher, err);
     if (code == STICPS_OK)
         code = x5u_cache_new(client->fetcher, options, &client->x5u, err);
+    if (code == STICPS_OK)
+        code = deliverer_new(client, &client->deliverer, err);
     client->list_source = (struct list_source){
         .options = options,
         .anchors = client->anchors,
@@ -94,8 +96,11 @@ void sticps_client_free(struct sticps_client *client)
         return;
     if (client->loop != NULL)
         loop_stop_thread(client->loop);
+    if (client->deliverer != NULL)
+        deliverer_close(client->deliverer);
     if (client->fetcher != NULL)
         fetcher_close(client->fetcher); /* the callbacks of what is under way */
+    deliverer_free(client->deliverer);
     x5u_cache_free(client->x5u);
     struct fetcher *fetcher = client->fetcher;
     loop_free(client->loop); /* its connections use the fetcher's share */

@@ -2,6 +2,7 @@
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
 
+#include "client/deliver.h"
 #include "client/fetch.h"
 #include "client/gate.h"
 #include "client/list_source.h"
@@ -31,6 +32,7 @@ struct sticps_client {
     struct loop *loop;
     struct fetcher *fetcher;
     struct x5u_cache *x5u;
+    struct deliverer *deliverer;
     struct list_source list_source;
 };
 

@@ -1,155 +1,243 @@
-#include "client/client.h"
+#include "client/deliver.h"
 
-#include "client/problem.h"
+#include "client/client.h"
+#include "client/delivery.h"
+#include "client/peers.h"
 #include "common/passport.h"
-#include "sticps/deliver.h"
+#include "common/url.h"
 #include "sticps/resolve.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_REPLY (64 * 1024)
+#define SHORTEST_TRY_MS 10 /* with less time left there is no further one */
+#define FIRST_BACKOFF_MS 20
+#define MOST_TRIES 8
 
-struct target {
+struct deliverer {
+    struct sticps_client *client;
+    atomic_bool closed;
+    atomic_uint under_way; /* deliveries */
+
+    /* the loop's thread only */
+    struct peers *peers;
+    struct delivering *first;
+    uint32_t random;
+};
+
+/* One CPS of one delivery. */
+struct sending {
     struct delivering *delivering;
-    char *url;
-    enum sticps_err code;
-    int status;
-    struct problem problem;    /* of a refusal */
-    struct sticps_error error; /* of a failure */
+    struct outcome *outcome;
+    struct peer *peer; /* while a request is under way */
+    struct loop_timer again;
+    bool transient;
 };
 
-struct sticps_delivery {
-    size_t len;
-    struct target targets[];
-};
-
-/* One call of sticps_deliver under way. */
+/* One call of sticps_deliver, from its queue to its callback. */
 struct delivering {
-    struct sticps_delivery *delivery;
-    atomic_size_t pending; /* targets without an outcome, and 1 while they are being started */
+    struct loop_task task;
+    struct deliverer *deliverer;
+    struct delivering *next, **link; /* in deliverer->first, once begun */
     sticps_deliver_fn *callback;
     void *ctx;
+    uint64_t deadline; /* loop_now() */
+    struct sticps_delivery *delivery;
+    struct sending *sendings;
+    size_t pending; /* sendings without an outcome, and 1 while they are being started */
+    size_t len;
+    char token[];
 };
 
-/* ---- outcomes ---- */
+static void try_now(struct sending *sending);
 
-void sticps_delivery_free(struct sticps_delivery *delivery)
+/* ---- the end ---- */
+
+static void delivering_free(struct delivering *delivering)
 {
-    if (delivery == NULL)
-        return;
-    for (size_t i = 0; i < delivery->len; i++)
-        free(delivery->targets[i].url);
-    free(delivery);
+    sticps_delivery_free(delivering->delivery);
+    free(delivering->sendings);
+    free(delivering);
 }
 
-size_t sticps_delivery_count(const struct sticps_delivery *delivery)
+static void end(struct delivering *delivering, enum sticps_err code, const struct sticps_error *err)
 {
-    return delivery->len;
-}
-
-const char *sticps_delivery_url(const struct sticps_delivery *delivery, size_t index)
-{
-    return delivery->targets[index].url;
-}
-
-enum sticps_err sticps_delivery_code(const struct sticps_delivery *delivery, size_t index)
-{
-    return delivery->targets[index].code;
-}
-
-int sticps_delivery_status(const struct sticps_delivery *delivery, size_t index)
-{
-    return delivery->targets[index].status;
-}
-
-const char *sticps_delivery_problem(const struct sticps_delivery *delivery, size_t index)
-{
-    return delivery->targets[index].problem.code;
-}
-
-const char *sticps_delivery_detail(const struct sticps_delivery *delivery, size_t index)
-{
-    const struct target *target = &delivery->targets[index];
-    return target->code == STICPS_ERR_REJECTED ? target->problem.detail : target->error.text;
-}
-
-/* How grave an outcome is, for choosing the one to report. */
-static int gravity(enum sticps_err code)
-{
-    if (code == STICPS_OK)
-        return 0;
-    return code == STICPS_ERR_REJECTED ? 2 : 1;
-}
-
-static const struct target *gravest(const struct sticps_delivery *delivery)
-{
-    const struct target *worst = &delivery->targets[0];
-    for (size_t i = 1; i < delivery->len; i++)
-        if (gravity(delivery->targets[i].code) > gravity(worst->code))
-            worst = &delivery->targets[i];
-    return worst;
+    struct deliverer *deliverer = delivering->deliverer;
+    if (delivering->link != NULL) {
+        *delivering->link = delivering->next;
+        if (delivering->next != NULL)
+            delivering->next->link = delivering->link;
+    }
+    atomic_fetch_sub(&deliverer->under_way, 1); /* the callback may start another */
+    delivering->callback(delivering->ctx, code, err, delivering->delivery);
+    delivering_free(delivering);
 }
 
 static void count_down(struct delivering *delivering)
 {
-    if (atomic_fetch_sub(&delivering->pending, 1) != 1)
+    if (--delivering->pending > 0)
         return;
-    const struct target *worst = gravest(delivering->delivery);
-    delivering->callback(delivering->ctx, worst->code, &worst->error, delivering->delivery);
-    sticps_delivery_free(delivering->delivery);
-    free(delivering);
+    const struct outcome *worst = delivery_gravest(delivering->delivery);
+    end(delivering, worst->code, &worst->error);
 }
 
-static void judge(struct target *target, const struct fetch_answer *answer)
+static void settle(struct sending *sending, enum sticps_err code)
 {
-    target->status = answer->status;
+    struct outcome *outcome = sending->outcome;
+    outcome->code = code;
+    if (code == STICPS_ERR_FETCH && outcome->tries > 1)
+        fail_context(&outcome->error, "after %u tries", outcome->tries);
+    count_down(sending->delivering);
+}
+
+/* ---- trying, and trying again ---- */
+
+static uint64_t time_left(const struct delivering *delivering)
+{
+    uint64_t now = loop_now();
+    return delivering->deadline > now ? delivering->deadline - now : 0;
+}
+
+static void on_again(struct loop_timer *timer)
+{
+    try_now((struct sending *)((char *)timer - offsetof(struct sending, again)));
+}
+
+/* After the pause for this try: doubled each time, and between a half and the whole of it, so that
+ * what failed together does not come back together. */
+static unsigned backoff_ms(struct deliverer *deliverer, unsigned tries)
+{
+    unsigned whole = FIRST_BACKOFF_MS << (tries - 1);
+    deliverer->random = deliverer->random * 1664525u + 1013904223u;
+    return whole / 2 + deliverer->random / 65536 % (whole / 2 + 1);
+}
+
+/* False when the time is up. */
+static bool try_later(struct sending *sending)
+{
+    struct deliverer *deliverer = sending->delivering->deliverer;
+    unsigned tries = sending->outcome->tries;
+    if (tries >= MOST_TRIES || atomic_load(&deliverer->closed))
+        return false;
+    unsigned ms = backoff_ms(deliverer, tries);
+    if (time_left(sending->delivering) < ms + SHORTEST_TRY_MS)
+        return false;
+    loop_timer_set(deliverer->client->loop, &sending->again, ms, on_again);
+    return true;
+}
+
+static enum sticps_err judge(struct outcome *outcome, const struct fetch_answer *answer)
+{
+    outcome->status = answer->status;
     if (answer->status == 201)
-        return;
-    problem_read(answer, &target->problem);
+        return STICPS_OK;
+    problem_read(answer, &outcome->problem);
     if (answer->status >= 400 && answer->status < 500)
-        target->code = fail(&target->error, STICPS_ERR_REJECTED, target->url,
-                            "the CPS refuses the PASSporT: status %d %s %s", answer->status,
-                            target->problem.code, target->problem.detail);
-    else
-        target->code = fail(&target->error, STICPS_ERR_FETCH, target->url,
-                            "the CPS answers with status %d, not 201", answer->status);
+        return fail(&outcome->error, STICPS_ERR_REJECTED, outcome->url,
+                    "the CPS refuses the PASSporT: status %d %s %s", answer->status,
+                    outcome->problem.code, outcome->problem.detail);
+    return fail(&outcome->error, STICPS_ERR_FETCH, outcome->url,
+                "the CPS answers with status %d, not 201", answer->status);
+}
+
+static void leave(struct sending *sending, enum peer_outcome outcome, int64_t retry_after)
+{
+    struct deliverer *deliverer = sending->delivering->deliverer;
+    (void)peers_leave(deliverer->peers, sending->peer, outcome, retry_after, loop_now());
+    sending->peer = NULL;
 }
 
 static void on_posted(void *ctx, enum sticps_err code, const struct sticps_error *err,
                       const struct fetch_answer *answer)
 {
-    struct target *target = ctx;
-    target->code = code;
-    if (code == STICPS_OK)
-        judge(target, answer);
-    else
-        target->error = *err;
-    count_down(target->delivering);
+    struct sending *sending = ctx;
+    struct outcome *outcome = sending->outcome;
+    bool again = false; /* whatever was answered, it is an answer */
+    if (code == STICPS_OK) {
+        code = judge(outcome, answer);
+        leave(sending, answer->status >= 500 ? PEER_FAILED : PEER_ANSWERED, answer->retry_after);
+    } else {
+        outcome->error = *err;
+        again = sending->transient;
+        bool closing = atomic_load(&sending->delivering->deliverer->closed);
+        leave(sending, closing || code == STICPS_ERR_NO_MEMORY ? PEER_UNKNOWN : PEER_FAILED, -1);
+    }
+    if (!again || !try_later(sending))
+        settle(sending, code);
+}
+
+/* The first try may take half of the time until it is connected, so that a packet lost at the start
+ * costs a delay and not the delivery. */
+static enum sticps_err post(struct sending *sending, uint64_t left)
+{
+    struct delivering *delivering = sending->delivering;
+    struct sticps_client *client = delivering->deliverer->client;
+    struct fetch_request request = {
+        .url = sending->outcome->url,
+        .timeout_ms = (unsigned)left,
+        .connect_ms = sending->outcome->tries == 0 ? (unsigned)(left + 1) / 2 : 0,
+        .max_body = MAX_REPLY,
+        .content_type = "application/passport",
+        .body = delivering->token,
+        .body_len = delivering->len,
+        .transient = &sending->transient,
+    };
+    sending->outcome->tries++;
+    return fetch_start(client->fetcher, &request, on_posted, sending, &sending->outcome->error);
+}
+
+/* Whether the CPS may be asked now; the outcome's error says why not. */
+static enum sticps_err enter(struct sending *sending)
+{
+    struct deliverer *deliverer = sending->delivering->deliverer;
+    struct outcome *outcome = sending->outcome;
+    struct url url;
+    uint64_t wait_ms = 0;
+    enum sticps_err code = url_parse(outcome->url, strlen(outcome->url), &url, &outcome->error);
+    if (code != STICPS_OK) /* not with what a list may hold */
+        return code;
+    switch (peers_enter(deliverer->peers, &url, loop_now(), &sending->peer, &wait_ms)) {
+    case PEER_ENTERED:
+        return STICPS_OK;
+    case PEER_PAUSED:
+        return fail(&outcome->error, STICPS_ERR_PAUSED, outcome->url,
+                    "not asked: this CPS failed again and again, or asked for it; it is tried "
+                    "again in %llu ms",
+                    (unsigned long long)wait_ms);
+    case PEER_FULL:
+        return fail(&outcome->error, STICPS_ERR_BUSY, outcome->url,
+                    "not asked: %u requests to this CPS are under way already",
+                    deliverer->client->options->deliver_per_cps);
+    default:
+        return fail(&outcome->error, STICPS_ERR_NO_MEMORY, outcome->url, "out of memory");
+    }
+}
+
+static void try_now(struct sending *sending)
+{
+    uint64_t left = time_left(sending->delivering);
+    bool first = sending->outcome->tries == 0;
+    struct sticps_error before = sending->outcome->error;
+    enum sticps_err code =
+        left == 0 ? fail(&sending->outcome->error, STICPS_ERR_FETCH, sending->outcome->url,
+                         "the deadline passed before the CPS could be asked")
+                  : enter(sending);
+    if (code != STICPS_OK && !first) { /* what the CPS did says more than that it is now paused */
+        sending->outcome->error = before;
+        code = before.code;
+    }
+    if (code == STICPS_OK) {
+        code = post(sending, left);
+        if (code == STICPS_OK)
+            return;
+        leave(sending, PEER_UNKNOWN, -1);
+    }
+    settle(sending, code);
 }
 
 /* ---- whom to ---- */
-
-static bool is_known(const struct sticps_delivery *delivery, const char *url)
-{
-    for (size_t i = 0; i < delivery->len; i++)
-        if (strcmp(delivery->targets[i].url, url) == 0)
-            return true;
-    return false;
-}
-
-static enum sticps_err add_target(struct sticps_delivery *delivery, const char *url,
-                                  struct sticps_error *err)
-{
-    if (is_known(delivery, url))
-        return STICPS_OK;
-    struct target *target = &delivery->targets[delivery->len];
-    target->url = strdup(url);
-    if (target->url == NULL)
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    delivery->len++;
-    return STICPS_OK;
-}
 
 /* The distinct CPS of the called numbers. When there is none, the first number's reason. */
 static enum sticps_err find_targets(struct sticps_client *client, const struct passport *passport,
@@ -165,11 +253,10 @@ static enum sticps_err find_targets(struct sticps_client *client, const struct p
         memcpy(number + 1, passport->dest[i].digits, TN_MAX_DIGITS + 1);
         code = sticps_resolve(client, number, answer, &why);
         if (code == STICPS_OK)
-            code = add_target(delivery, sticps_answer_url(answer), &why);
+            code = delivery_add(delivery, sticps_answer_url(answer), &why);
         if (code != STICPS_OK && (first == STICPS_OK || code == STICPS_ERR_NO_MEMORY)) {
             first = code;
-            if (err != NULL)
-                *err = why;
+            *err = why;
         }
     }
     sticps_answer_free(answer);
@@ -178,75 +265,105 @@ static enum sticps_err find_targets(struct sticps_client *client, const struct p
     return delivery->len > 0 ? STICPS_OK : first;
 }
 
-/* ---- the call ---- */
-
-/* From a token to its targets. */
-static enum sticps_err plan(struct sticps_client *client, const char *token, size_t len,
-                            struct sticps_delivery **out, struct sticps_error *err)
+/* From the token to its targets. */
+static enum sticps_err plan(struct delivering *delivering, struct sticps_error *err)
 {
+    struct sticps_client *client = delivering->deliverer->client;
     struct passport_rules rules = PASSPORT_RULES_DEFAULT;
     rules.default_country = client->options->default_country;
     rules.lab = client->options->lab;
     struct passport *passport = NULL;
-    enum sticps_err code = passport_parse(token, len, &rules, -1, &passport, err);
+    enum sticps_err code =
+        passport_parse(delivering->token, delivering->len, &rules, -1, &passport, err);
     if (code != STICPS_OK)
         return code;
-    struct sticps_delivery *delivery =
-        calloc(1, sizeof(*delivery) + passport->dest_len * sizeof(struct target));
+    struct sticps_delivery *delivery = delivery_new(passport->dest_len);
     code = delivery != NULL ? find_targets(client, passport, delivery, err)
                             : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     passport_free(passport);
+    if (code == STICPS_OK) {
+        delivering->sendings = calloc(delivery->len, sizeof(*delivering->sendings));
+        if (delivering->sendings == NULL)
+            code = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    }
     if (code == STICPS_OK)
-        *out = delivery;
+        delivering->delivery = delivery;
     else
         sticps_delivery_free(delivery);
     return code;
 }
 
-static void post(struct sticps_client *client, struct target *target, const char *token, size_t len)
+static void begin(struct loop_task *task)
 {
-    struct fetch_request request = {
-        .url = target->url,
-        .timeout_ms = client->options->deliver_timeout,
-        .max_body = MAX_REPLY,
-        .content_type = "application/passport",
-        .body = token,
-        .body_len = len,
-    };
-    enum sticps_err code =
-        fetch_start(client->fetcher, &request, on_posted, target, &target->error);
-    if (code != STICPS_OK) {
-        target->code = code;
-        count_down(target->delivering);
-    }
-}
-
-void sticps_deliver(struct sticps_client *client, const char *token, size_t len,
-                    sticps_deliver_fn *callback, void *ctx)
-{
+    struct delivering *delivering =
+        (struct delivering *)((char *)task - offsetof(struct delivering, task));
+    struct deliverer *deliverer = delivering->deliverer;
     struct sticps_error err = {0};
-    struct sticps_delivery *delivery = NULL;
-    enum sticps_err code = plan(client, token, len, &delivery, &err);
-    struct delivering *delivering = code == STICPS_OK ? calloc(1, sizeof(*delivering)) : NULL;
-    if (code == STICPS_OK && delivering == NULL)
-        code = fail(&err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    enum sticps_err code =
+        atomic_load(&deliverer->closed)
+            ? fail(&err, STICPS_ERR_FETCH, NULL, "the client was closed before the CPS was asked")
+            : plan(delivering, &err);
     if (code != STICPS_OK) {
-        callback(ctx, code, &err, NULL);
-        sticps_delivery_free(delivery);
+        end(delivering, code, &err);
         return;
     }
-    size_t count = delivery->len;
-    *delivering = (struct delivering){
-        .delivery = delivery,
-        .callback = callback,
-        .ctx = ctx,
-    };
-    atomic_init(&delivering->pending, count + 1);
+    delivering->next = deliverer->first;
+    delivering->link = &deliverer->first;
+    if (delivering->next != NULL)
+        delivering->next->link = &delivering->next;
+    deliverer->first = delivering;
+    size_t count = delivering->delivery->len;
+    delivering->pending = count + 1;
     for (size_t i = 0; i < count; i++) {
-        delivery->targets[i].delivering = delivering;
-        post(client, &delivery->targets[i], token, len);
+        delivering->sendings[i].delivering = delivering;
+        delivering->sendings[i].outcome = &delivering->delivery->outcomes[i];
+        try_now(&delivering->sendings[i]);
     }
     count_down(delivering);
+}
+
+/* ---- the calls ---- */
+
+/* Takes a place in the queue. */
+static bool take_place(struct deliverer *deliverer)
+{
+    unsigned limit = deliverer->client->options->deliver_queue;
+    unsigned count = atomic_fetch_add(&deliverer->under_way, 1);
+    if (count < limit)
+        return true;
+    atomic_fetch_sub(&deliverer->under_way, 1);
+    return false;
+}
+
+enum sticps_err sticps_deliver(struct sticps_client *client, const char *token, size_t len,
+                               sticps_deliver_fn *callback, void *ctx, struct sticps_error *err)
+{
+    struct deliverer *deliverer = client->deliverer;
+    if (len > PASSPORT_MAX_BYTES)
+        return fail(err, STICPS_ERR_MALFORMED, NULL, "a PASSporT has at most %d bytes",
+                    PASSPORT_MAX_BYTES);
+    if (atomic_load(&deliverer->closed))
+        return fail(err, STICPS_ERR_FETCH, NULL, "the client is being closed");
+    if (!take_place(deliverer))
+        return fail(err, STICPS_ERR_BUSY, NULL, "%u deliveries are under way already",
+                    client->options->deliver_queue);
+    struct delivering *delivering = malloc(sizeof(*delivering) + len);
+    if (delivering == NULL) {
+        atomic_fetch_sub(&deliverer->under_way, 1);
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    }
+    *delivering = (struct delivering){
+        .task.run = begin,
+        .deliverer = deliverer,
+        .callback = callback,
+        .ctx = ctx,
+        .deadline = loop_now() + client->options->deliver_timeout,
+        .len = len,
+    };
+    if (len > 0)
+        memcpy(delivering->token, token, len);
+    loop_post(client->loop, &delivering->task);
+    return STICPS_OK;
 }
 
 struct deliver_wait {
@@ -257,32 +374,13 @@ struct deliver_wait {
     struct sticps_delivery *delivery;
 };
 
-/* A copy for the waiting caller; NULL when out of memory. */
-static struct sticps_delivery *delivery_copy(const struct sticps_delivery *from)
-{
-    struct sticps_delivery *to = calloc(1, sizeof(*to) + from->len * sizeof(struct target));
-    for (size_t i = 0; to != NULL && i < from->len; i++) {
-        to->targets[i] = from->targets[i];
-        to->targets[i].url = strdup(from->targets[i].url);
-        to->len++;
-        if (to->targets[i].url == NULL) {
-            sticps_delivery_free(to);
-            return NULL;
-        }
-    }
-    return to;
-}
-
 static void on_deliver_wait(void *ctx, enum sticps_err code, const struct sticps_error *err,
                             const struct sticps_delivery *delivery)
 {
     struct deliver_wait *wait = ctx;
     wait->code = code;
     wait->err = *err;
-    if (delivery != NULL)
-        wait->delivery = delivery_copy(delivery);
-    if (delivery != NULL && wait->delivery == NULL)
-        wait->code = fail(&wait->err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    wait->delivery = sticps_delivery_ref(delivery);
     loop_signal_set(wait->loop, &wait->done);
 }
 
@@ -290,10 +388,64 @@ enum sticps_err sticps_deliver_wait(struct sticps_client *client, const char *to
                                     struct sticps_delivery **out, struct sticps_error *err)
 {
     struct deliver_wait wait = {.loop = client->loop};
-    sticps_deliver(client, token, len, on_deliver_wait, &wait);
+    *out = NULL;
+    enum sticps_err code = sticps_deliver(client, token, len, on_deliver_wait, &wait, err);
+    if (code != STICPS_OK)
+        return code;
     loop_wait(client->loop, &wait.done);
     if (wait.code != STICPS_OK && err != NULL)
         *err = wait.err;
     *out = wait.delivery;
     return wait.code;
+}
+
+/* ---- life ---- */
+
+enum sticps_err deliverer_new(struct sticps_client *client, struct deliverer **out,
+                              struct sticps_error *err)
+{
+    struct deliverer *deliverer = calloc(1, sizeof(*deliverer));
+    if (deliverer != NULL) {
+        deliverer->client = client;
+        deliverer->random = (uint32_t)loop_now();
+        deliverer->peers = peers_new(client->options->deliver_per_cps);
+    }
+    if (deliverer == NULL || deliverer->peers == NULL) {
+        free(deliverer);
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    }
+    *out = deliverer;
+    return STICPS_OK;
+}
+
+/* Ends one that waits for its next try; false when there is none. */
+static bool end_waiting(struct deliverer *deliverer)
+{
+    for (struct delivering *at = deliverer->first; at != NULL; at = at->next) {
+        for (size_t i = 0; i < at->delivery->len; i++) {
+            struct sending *sending = &at->sendings[i];
+            if (sending->again.link == NULL)
+                continue;
+            loop_timer_stop(deliverer->client->loop, &sending->again);
+            settle(sending, sending->outcome->error.code); /* may free `at` */
+            return true;
+        }
+    }
+    return false;
+}
+
+void deliverer_close(struct deliverer *deliverer)
+{
+    atomic_store(&deliverer->closed, true);
+    loop_run_posted(deliverer->client->loop); /* what was queued ends here */
+    while (end_waiting(deliverer))
+        ;
+}
+
+void deliverer_free(struct deliverer *deliverer)
+{
+    if (deliverer == NULL)
+        return;
+    peers_free(deliverer->peers);
+    free(deliverer);
 }

@@ -50,6 +50,7 @@ struct fetch {
     char content_type[128];
     struct caching caching;
 
+    bool *transient; /* the caller's, or NULL */
     fetch_fn *callback;
     void *ctx;
 };
@@ -229,9 +230,12 @@ static void on_done(struct loop_transfer *transfer, CURLcode result)
     curl_easy_getinfo(fetch->easy, CURLINFO_EFFECTIVE_URL, &url);
     enum sticps_err code = fetch_error(&err, url, result, &fetch->trouble);
     if (code != STICPS_OK) {
+        if (fetch->transient != NULL)
+            *fetch->transient = fetch_is_transient(result, &fetch->trouble);
         fetch->callback(fetch->ctx, code, &err, NULL);
     } else {
         long status = 0;
+        int64_t now = clock_now(&fetch->fetcher->options->clock);
         curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
         struct fetch_answer answer = {
             .status = (int)status,
@@ -239,8 +243,8 @@ static void on_done(struct loop_transfer *transfer, CURLcode result)
             .body_len = fetch->body_len,
             .etag = fetch->etag,
             .content_type = fetch->content_type,
-            .lifetime =
-                caching_lifetime(&fetch->caching, clock_now(&fetch->fetcher->options->clock)),
+            .lifetime = caching_lifetime(&fetch->caching, now),
+            .retry_after = caching_retry_after(&fetch->caching, now),
         };
         fetch->callback(fetch->ctx, STICPS_OK, &err, &answer);
     }
@@ -309,7 +313,8 @@ static bool set_transport(struct fetch *fetch, const struct fetch_request *reque
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT,
                      1L); /* the deadline does not wait for the resolver */
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     (long)(request->connect_ms != 0 ? request->connect_ms : request->timeout_ms));
     curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->max_body);
     curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
@@ -359,6 +364,7 @@ enum sticps_err fetch_start(struct fetcher *fetcher, const struct fetch_request 
     fetch->trouble.body_max = request->max_body;
     fetch->trouble.timeout_ms = request->timeout_ms;
     fetch->trouble.headers_open = true;
+    fetch->transient = request->transient;
     fetch->callback = callback;
     fetch->ctx = ctx;
     fetch->easy = curl_easy_init();

@@ -28,6 +28,7 @@ void fetcher_free(struct fetcher *fetcher); /* accepts NULL; closed */
 struct fetch_request {
     const char *url;        /* https; the caller has checked its form */
     unsigned timeout_ms;    /* total, from name resolution to the last byte */
+    unsigned connect_ms;    /* of it, until TLS stands; 0: no bound of its own */
     size_t max_body;        /* bytes, after decompression */
     bool gzip;              /* ask for compression */
     bool private_addresses; /* loopback and private ranges are open (always so with the lab option)
@@ -38,6 +39,7 @@ struct fetch_request {
     const char *content_type;  /* of `body`; NULL for GET */
     const char *body;          /* POSTed; copied */
     size_t body_len;
+    bool *transient; /* or NULL. Set before a callback with a failure: another try may go well */
 };
 
 struct fetch_answer {
@@ -47,6 +49,7 @@ struct fetch_answer {
     const char *etag; /* as received, printable ASCII, or "" */
     const char *content_type;
     int64_t lifetime; /* seconds it may be cached: 0 not at all, -1 when the server does not say */
+    int64_t retry_after; /* seconds, -1 when the server does not say */
 };
 
 /* STICPS_OK with a whole answer; FETCH, ADDRESS or NO_MEMORY with `err` (never NULL). In the loop's

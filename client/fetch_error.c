@@ -86,6 +86,27 @@ enum sticps_err fetch_error(struct sticps_error *err, const char *url, CURLcode 
     }
 }
 
+bool fetch_is_transient(CURLcode result, const struct fetch_trouble *trouble)
+{
+    if (trouble->closed || trouble->no_memory || trouble->headers_too_large || trouble->codings ||
+        trouble->body_too_large || trouble->address_closed)
+        return false;
+    switch (result) {
+    case CURLE_OK: /* the headers were not whole */
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 enum sticps_err fetch_bad_status(struct sticps_error *err, const char *url, int status)
 {
     if (status >= 300 && status < 400)

@@ -27,4 +27,8 @@ struct fetch_trouble {
 enum sticps_err fetch_error(struct sticps_error *err, const char *url, CURLcode result,
                             const struct fetch_trouble *trouble);
 
+/* Whether a failure is one that another try may not meet again: the connection did not come about
+ * or broke. Not: the peer is not who it should be, or breaks a limit. */
+bool fetch_is_transient(CURLcode result, const struct fetch_trouble *trouble);
+
 #endif

@@ -10,15 +10,19 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EVENTS_AT_ONCE 64
+#define NEVER UINT64_MAX
 
 struct loop {
     int epoll_fd;
-    int timer_fd; /* curl's next time-out */
+    int timer_fd; /* the next moment, curl's or of a timer */
     int event_fd; /* tasks were posted */
     CURLM *multi;
+    uint64_t curl_due;         /* curl's next time-out, NEVER when it has none */
+    struct loop_timer *timers; /* by their moment */
 
     pthread_mutex_t mutex; /* of everything below */
     pthread_cond_t changed;
@@ -29,6 +33,72 @@ struct loop {
 
     pthread_mutex_t driver; /* held by the waiting caller that drives the loop */
 };
+
+/* ---- time ---- */
+
+uint64_t loop_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void arm(struct loop *loop)
+{
+    uint64_t due = loop->curl_due;
+    if (loop->timers != NULL && loop->timers->due < due)
+        due = loop->timers->due;
+    struct itimerspec when = {{0, 0}, {0, 0}}; /* never */
+    if (due != NEVER) {
+        when.it_value.tv_sec = (time_t)(due / 1000);
+        when.it_value.tv_nsec = (long)(due % 1000) * 1000000 + 1; /* all 0 would disarm it */
+    }
+    timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
+{
+    if (timer->link == NULL)
+        return;
+    *timer->link = timer->next;
+    if (timer->next != NULL)
+        timer->next->link = timer->link;
+    timer->link = NULL;
+    arm(loop);
+}
+
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, unsigned ms,
+                    void (*run)(struct loop_timer *timer))
+{
+    loop_timer_stop(loop, timer);
+    timer->due = loop_now() + ms;
+    timer->run = run;
+    struct loop_timer **link = &loop->timers;
+    while (*link != NULL && (*link)->due <= timer->due)
+        link = &(*link)->next;
+    timer->next = *link;
+    timer->link = link;
+    *link = timer;
+    if (timer->next != NULL)
+        timer->next->link = &timer->next;
+    arm(loop);
+}
+
+static void run_due(struct loop *loop)
+{
+    uint64_t now = loop_now();
+    while (loop->timers != NULL && loop->timers->due <= now) {
+        struct loop_timer *timer = loop->timers;
+        loop_timer_stop(loop, timer);
+        timer->run(timer);
+    }
+    if (loop->curl_due <= now) {
+        int running;
+        loop->curl_due = NEVER;
+        curl_multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    }
+    arm(loop);
+}
 
 /* ---- curl's wishes ---- */
 
@@ -56,14 +126,8 @@ static int on_timer(CURLM *multi, long ms, void *context)
 {
     struct loop *loop = context;
     (void)multi;
-    struct itimerspec when = {{0, 0}, {0, 0}};
-    if (ms == 0) {
-        when.it_value.tv_nsec = 1; /* 0 would disarm it */
-    } else if (ms > 0) {
-        when.it_value.tv_sec = ms / 1000;
-        when.it_value.tv_nsec = (ms % 1000) * 1000000;
-    }
-    timerfd_settime(loop->timer_fd, 0, &when, NULL);
+    loop->curl_due = ms < 0 ? NEVER : loop_now() + (uint64_t)ms;
+    arm(loop);
     return 0;
 }
 
@@ -86,6 +150,7 @@ enum sticps_err loop_new(struct loop **out, struct sticps_error *err)
     pthread_mutex_init(&loop->driver, NULL);
     pthread_cond_init(&loop->changed, NULL);
     loop->last = &loop->first;
+    loop->curl_due = NEVER;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     loop->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -155,9 +220,12 @@ void loop_post(struct loop *loop, struct loop_task *task)
 {
     task->next = NULL;
     pthread_mutex_lock(&loop->mutex);
+    bool first = loop->first == NULL;
     *loop->last = task;
     loop->last = &task->next;
     pthread_mutex_unlock(&loop->mutex);
+    if (!first) /* whoever posted that one wakes the loop for all */
+        return;
     uint64_t one = 1;
     /* fails only when the counter is full, and then it is readable anyway */
     ssize_t written = write(loop->event_fd, &one, sizeof(one));
@@ -207,7 +275,7 @@ static void on_event(struct loop *loop, const struct epoll_event *event)
     int fd = event->data.fd;
     if (fd == loop->timer_fd) {
         drain(fd);
-        curl_multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        run_due(loop);
     } else if (fd == loop->event_fd) {
         drain(fd);
         loop_run_posted(loop);

@@ -1,5 +1,5 @@
-/* The loop of a client: one epoll descriptor that holds curl's sockets, curl's timer and a wake-up,
- * so that a host can wait for it in a loop of its own. Called by client.c (drive, thread, wait) and
+/* The loop of a client: one epoll descriptor that holds curl's sockets, a timer and a wake-up, so
+ * that a host can wait for it in a loop of its own. Called by client.c (drive, thread, wait) and
  * fetch.c (transfers). Knows nothing of lists or certificates. */
 #ifndef CLIENT_LOOP_H
 #define CLIENT_LOOP_H
@@ -8,6 +8,7 @@
 
 #include <curl/curl.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct loop;
 
@@ -15,6 +16,13 @@ struct loop;
 struct loop_task {
     struct loop_task *next;
     void (*run)(struct loop_task *task);
+};
+
+/* A moment for the loop's thread, embedded in what it is about. Zeroed: not set. */
+struct loop_timer {
+    struct loop_timer *next, **link; /* link: NULL when not set */
+    uint64_t due;                    /* loop_now() */
+    void (*run)(struct loop_timer *timer);
 };
 
 /* A transfer, the first member of what CURLOPT_PRIVATE of its handle points to. `done` runs once,
@@ -36,6 +44,15 @@ CURLM *loop_multi(struct loop *loop); /* for the loop's thread only */
 
 /* Does what is due, never waits. One thread at a time. */
 enum sticps_err loop_process(struct loop *loop, struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Monotonic milliseconds. Any thread. */
+uint64_t loop_now(void);
+
+/* Runs `timer` once, `ms` from now, unless it is stopped before; setting it again moves it. The
+ * loop's thread only. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, unsigned ms,
+                    void (*run)(struct loop_timer *timer));
+void loop_timer_stop(struct loop *loop, struct loop_timer *timer); /* harmless when not set */
 
 /* Runs `task` in the loop's thread, soon. Any thread. Never fails. */
 void loop_post(struct loop *loop, struct loop_task *task);

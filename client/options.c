@@ -9,6 +9,8 @@
 
 #define MAX_CA_FILE (4 * 1024 * 1024)
 #define MAX_ANCHOR_FILE (1024 * 1024)
+#define DELIVER_QUEUE 4096 /* two seconds of a large switch at the default deadline, and more */
+#define DELIVER_PER_CPS 256
 
 static enum sticps_err no_memory(struct sticps_error *err)
 {
@@ -69,6 +71,8 @@ struct sticps_options *sticps_options_new(void)
     options->list_timeout = 30000;
     options->x5u_timeout = 2000;
     options->deliver_timeout = 400;
+    options->deliver_queue = DELIVER_QUEUE;
+    options->deliver_per_cps = DELIVER_PER_CPS;
     options->clock = clock_system;
     return options;
 }
@@ -265,6 +269,13 @@ void sticps_options_set_x5u_timeout(struct sticps_options *options, unsigned ms)
 void sticps_options_set_deliver_timeout(struct sticps_options *options, unsigned ms)
 {
     options->deliver_timeout = ms;
+}
+
+void sticps_options_set_deliver_limits(struct sticps_options *options, unsigned all,
+                                       unsigned per_cps)
+{
+    options->deliver_queue = all != 0 ? all : DELIVER_QUEUE;
+    options->deliver_per_cps = per_cps != 0 ? per_cps : DELIVER_PER_CPS;
 }
 
 void sticps_options_set_clock(struct sticps_options *options, sticps_clock_fn *now, void *ctx)

@@ -32,6 +32,7 @@ struct sticps_options {
     int64_t grace;        /* seconds */
     unsigned default_country;
     unsigned list_timeout, x5u_timeout, deliver_timeout; /* milliseconds */
+    unsigned deliver_queue, deliver_per_cps;             /* under way at once */
     struct override_table *overrides;                    /* NULL for none */
     struct clock clock;
 };

@@ -39,6 +39,8 @@ static const char *const names[STICPS_ERR_COUNT] = {
     [STICPS_ERR_NO_LIST] = "NO_LIST",
     [STICPS_ERR_REJECTED] = "REJECTED",
     [STICPS_ERR_NOT_FOUND] = "NOT_FOUND",
+    [STICPS_ERR_BUSY] = "BUSY",
+    [STICPS_ERR_PAUSED] = "PAUSED",
 };
 
 const char *sticps_err_name(enum sticps_err code)

@@ -39,6 +39,8 @@ enum cli_exit cli_exit_code(enum sticps_err code)
     case STICPS_OK:
         return CLI_OK;
     case STICPS_ERR_FETCH:
+    case STICPS_ERR_BUSY:
+    case STICPS_ERR_PAUSED:
         return CLI_UNREACHABLE;
     case STICPS_ERR_NOT_A_NUMBER:
     case STICPS_ERR_NO_CARRIER:

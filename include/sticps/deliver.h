@@ -13,34 +13,50 @@ extern "C" {
 struct sticps_delivery;
 STICPS_EXPORT size_t sticps_delivery_count(const struct sticps_delivery *delivery);
 STICPS_EXPORT const char *sticps_delivery_url(const struct sticps_delivery *delivery, size_t index);
-/* OK (201), REJECTED (4xx), FETCH or ADDRESS (everything else). */
+/* OK (201), REJECTED (4xx); FETCH or ADDRESS when it could not be asked or gave no answer of use;
+ * PAUSED or BUSY when it was not asked. */
 STICPS_EXPORT enum sticps_err sticps_delivery_code(const struct sticps_delivery *delivery,
                                                    size_t index);
 STICPS_EXPORT int sticps_delivery_status(const struct sticps_delivery *delivery, size_t index);
+/* How many requests were made; 0 when it was not asked. */
+STICPS_EXPORT unsigned sticps_delivery_tries(const struct sticps_delivery *delivery, size_t index);
 /* The `code` of the problem that the CPS answered with, e.g. "STALE_DATE", or "". */
 STICPS_EXPORT const char *sticps_delivery_problem(const struct sticps_delivery *delivery,
                                                   size_t index);
 STICPS_EXPORT const char *sticps_delivery_detail(const struct sticps_delivery *delivery,
                                                  size_t index);
 
-/* `code` is OK when every CPS took it; otherwise the gravest of what happened: REJECTED, then FETCH
- * or ADDRESS; or, when no called number has a CPS, the reason of the first number; or MALFORMED and
- * the like for what is no PASSporT. `delivery` may be NULL when nothing was sent. */
+/* Keeps it beyond the callback; ended by sticps_delivery_free. Accepts NULL. Any thread. */
+STICPS_EXPORT struct sticps_delivery *sticps_delivery_ref(const struct sticps_delivery *delivery);
+STICPS_EXPORT void sticps_delivery_free(struct sticps_delivery *delivery); /* accepts NULL */
+
+/* `code` is OK when every CPS took it; otherwise the gravest of what happened: REJECTED, then what
+ * else failed; or, when no called number has a CPS, the reason of the first number; or MALFORMED
+ * and the like for what is no PASSporT. `delivery` may be NULL when nothing was sent. */
 typedef void sticps_deliver_fn(void *ctx, enum sticps_err code, const struct sticps_error *err,
                                const struct sticps_delivery *delivery);
 
-/* Resolves each called number of a PASSporT and posts it to each distinct CPS, all at once, under
- * one total deadline (sticps_options_set_deliver_timeout). The token is parsed, not verified.
- * `token` need not outlive the call. The callback runs inline when nothing is to be sent, otherwise
- * in the loop's thread. From any thread. */
-STICPS_EXPORT void sticps_deliver(struct sticps_client *client, const char *token, size_t len,
-                                  sticps_deliver_fn *callback, void *ctx);
+/* Queues a PASSporT for the CPS of each called number, and returns at once: from any thread,
+ * without a look at the network. In the loop's thread the token is parsed (not verified), its
+ * numbers are resolved, and it is posted to each distinct CPS, all at the same time.
+ *
+ * sticps_options_set_deliver_timeout bounds the whole, from this call to the callback. Within it a
+ * connection that fails or breaks is tried again after a short and growing pause (a CPS holds a
+ * token that comes twice once), never after an answer of whatever status. A CPS that fails five
+ * times in a row, a 5xx being a failure, is not asked for a second, then for longer, up to 30 s;
+ * one that says Retry-After for as long as it says, up to 5 minutes (PAUSED).
+ *
+ * STICPS_OK: `callback` runs once, in the loop's thread. Otherwise never: BUSY when the queue is
+ * full, MALFORMED for more than 16 KiB, NO_MEMORY, FETCH when the client is being freed. `token`
+ * need not outlive the call. */
+STICPS_EXPORT enum sticps_err sticps_deliver(struct sticps_client *client, const char *token,
+                                             size_t len, sticps_deliver_fn *callback, void *ctx,
+                                             struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* The same, waiting. `*out` may be set to NULL; the caller frees it. */
 STICPS_EXPORT enum sticps_err sticps_deliver_wait(struct sticps_client *client, const char *token,
                                                   size_t len, struct sticps_delivery **out,
                                                   struct sticps_error *err) STICPS_MUST_CHECK;
-STICPS_EXPORT void sticps_delivery_free(struct sticps_delivery *delivery); /* accepts NULL */
 
 /* PASSporTs that one's own CPS holds for a call. */
 struct sticps_passports;
@@ -62,7 +78,8 @@ typedef void sticps_retrieve_fn(void *ctx, enum sticps_err code, const struct st
                                 const struct sticps_passports *passports);
 
 /* Fetches and so removes them. This peer is one's own: private addresses are open. The texts of
- * `request` need not outlive the call. Callback as for sticps_deliver. */
+ * `request` need not outlive the call. The callback runs once, in the loop's thread, or inside this
+ * call when nothing is to be sent. */
 STICPS_EXPORT void sticps_retrieve(struct sticps_client *client,
                                    const struct sticps_retrieve_request *request,
                                    sticps_retrieve_fn *callback, void *ctx);

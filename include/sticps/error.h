@@ -70,6 +70,8 @@ enum sticps_err {
     /* delivery and retrieval */
     STICPS_ERR_REJECTED,  /* the CPS gave a definite no */
     STICPS_ERR_NOT_FOUND, /* the CPS holds nothing for this call */
+    STICPS_ERR_BUSY,      /* as much is under way as the options allow */
+    STICPS_ERR_PAUSED,    /* the CPS has failed or asked to be left in peace, and is, for a while */
 
     STICPS_ERR_COUNT
 };

@@ -83,6 +83,11 @@ STICPS_EXPORT void sticps_options_set_list_timeout(struct sticps_options *option
 STICPS_EXPORT void sticps_options_set_x5u_timeout(struct sticps_options *options, unsigned ms);
 STICPS_EXPORT void sticps_options_set_deliver_timeout(struct sticps_options *options, unsigned ms);
 
+/* How many deliveries may be under way at once (4,096), and how many requests to one CPS (256).
+ * Beyond that a delivery fails at once with STICPS_ERR_BUSY. 0 leaves the default. */
+STICPS_EXPORT void sticps_options_set_deliver_limits(struct sticps_options *options, unsigned all,
+                                                     unsigned per_cps);
+
 /* OCN→OCN table (CSV, "from,to" a line) for carriers that provision their CPS under another code;
  * read at once. STICPS_ERR_FILE, STICPS_ERR_SPC. */
 STICPS_EXPORT enum sticps_err

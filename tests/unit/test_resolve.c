@@ -1,11 +1,8 @@
 /* sticps_resolve: each step and each reason, and that readers never meet a list or a portability
  * file that is being replaced. */
-#include "client/list_store.h"
-#include "client/sha256.h"
-#include "common/signed_list.h"
 #include "sticps/sticps.h"
 
-#include "tests/unit/pki.h"
+#include "tests/unit/held_list.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -44,36 +41,6 @@ static void build_npdb(const char *blocks, const char *ports)
     sticps_npdb_build_free(build);
 }
 
-/* Puts a list into the state directory, as if it had been fetched. */
-static void hold(const struct cps_entry *entries, size_t count, int64_t sequence, int64_t exp)
-{
-    struct list_store *store = NULL;
-    struct list_state state = {0};
-    char *jws = NULL, sha256[65];
-    size_t len = 0;
-    assert_int_equal(signed_list_build(entries, count, sequence, exp, "https://a.example/c", key,
-                                       &jws, &len, NULL),
-                     STICPS_OK);
-    assert_int_equal(sha256_hex(jws, len, sha256, NULL), STICPS_OK);
-    const struct list_accepted accepted = {.jws = jws,
-                                           .jws_len = len,
-                                           .sha256 = sha256,
-                                           .sequence = sequence,
-                                           .exp = exp,
-                                           .source = "https://a.example/l",
-                                           .etag = "",
-                                           .x5u = "https://a.example/c",
-                                           .chain = ""};
-    assert_int_equal(list_store_new(dir, STICPS_LIST_CPS, &store, NULL), STICPS_OK);
-    assert_int_equal(list_store_lock(store, NULL), STICPS_OK);
-    assert_int_equal(list_state_take(&state, &accepted, NULL), STICPS_OK);
-    assert_int_equal(list_store_write(store, &state, NULL), STICPS_OK);
-    list_store_unlock(store);
-    list_store_free(store);
-    list_state_clear(&state);
-    free(jws);
-}
-
 static const struct cps_entry entries[] = {
     {{"1234"}, "https://one.example.com/cps"},
     {{"5678"}, "https://two.example.com/cps"},
@@ -90,7 +57,7 @@ static int set_up(void **state)
                "12025550124,3125550000\n12025550126,5678\n12025550127,9165550000\n"
                "18005550199,VWC55\n");
     write_file(override_path, "override.csv", "9ABC,5678\n");
-    hold(entries, 3, 7, PKI_NOW + 3600);
+    hold_list(dir, key, entries, 3, 7, PKI_NOW + 3600);
     return 0;
 }
 
@@ -293,7 +260,7 @@ static void test_replaced_under_the_readers(void **state)
         char url[64];
         snprintf(url, sizeof(url), "https://n%lld.example.com/", (long long)sequence);
         const struct cps_entry one = {{"1234"}, url};
-        hold(&one, 1, sequence, PKI_NOW + 3600);
+        hold_list(dir, key, &one, 1, sequence, PKI_NOW + 3600);
         assert_int_equal(sticps_list_load(client, STICPS_LIST_CPS, NULL), STICPS_OK);
         if (sequence % 7 == 0)
             assert_int_equal(sticps_client_set_npdb(client, paths, 1, NULL), STICPS_OK);

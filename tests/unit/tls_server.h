@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define CONNECTIONS_MAX 2048 /* in its life */
+
 struct tls_server {
     SSL_CTX *context;
     int listener;
@@ -29,18 +31,19 @@ struct tls_server {
     atomic_bool stop;
     atomic_int requests, connections;
     atomic_int hold_ms; /* before each answer */
+    atomic_int drop;    /* so many connections are closed as soon as they are there */
     pthread_mutex_t mutex;
     char *answer; /* a whole HTTP answer; under the mutex */
     size_t answer_len;
     char ca_path[64];
 };
 
-static inline void tls_server_answer(struct tls_server *server, const char *headers,
-                                     const char *body)
+static inline void tls_server_status(struct tls_server *server, const char *status,
+                                     const char *headers, const char *body)
 {
     char *text = NULL;
-    int len = asprintf(&text, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n%s\r\n%s", strlen(body),
-                       headers, body);
+    int len = asprintf(&text, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n%s", status,
+                       strlen(body), headers, body);
     assert_true(len > 0);
     pthread_mutex_lock(&server->mutex);
     free(server->answer);
@@ -53,6 +56,12 @@ static inline void tls_server_pause(int ms)
 {
     const struct timespec pause = {ms / 1000, (ms % 1000) * 1000000L};
     nanosleep(&pause, NULL);
+}
+
+static inline void tls_server_answer(struct tls_server *server, const char *headers,
+                                     const char *body)
+{
+    tls_server_status(server, "200 OK", headers, body);
 }
 
 /* One request after the other on a kept connection. False when the peer is gone. */
@@ -88,12 +97,13 @@ static inline bool tls_server_readable(const struct tls_server *server, int fd)
 
 static inline void tls_server_connection(struct tls_server *server, int fd)
 {
-    const struct timeval timeout = {5, 0};
+    const struct timeval timeout = {60, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
     SSL *tls = SSL_new(server->context);
     SSL_set_fd(tls, fd);
     atomic_fetch_add(&server->connections, 1);
-    if (SSL_accept(tls) == 1) {
+    bool dropped = atomic_load(&server->drop) > 0 && atomic_fetch_sub(&server->drop, 1) > 0;
+    if (!dropped && SSL_accept(tls) == 1) {
         while ((SSL_pending(tls) > 0 || tls_server_readable(server, fd)) &&
                tls_server_exchange(server, tls))
             ;
@@ -114,9 +124,9 @@ static inline void *tls_server_connection_main(void *argument)
 static inline void *tls_server_main(void *argument)
 {
     struct tls_server *server = argument;
-    pthread_t threads[256];
+    pthread_t threads[CONNECTIONS_MAX];
     size_t count = 0;
-    while (tls_server_readable(server, server->listener) && count < 256) {
+    while (tls_server_readable(server, server->listener) && count < CONNECTIONS_MAX) {
         int fd = accept(server->listener, NULL, NULL);
         void **pair = calloc(2, sizeof(*pair));
         pair[0] = server;
@@ -174,7 +184,7 @@ static inline struct tls_server *tls_server_start(void)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(server->listener, (struct sockaddr *)&address, len), 0);
-    assert_int_equal(listen(server->listener, 64), 0);
+    assert_int_equal(listen(server->listener, 1024), 0);
     assert_int_equal(getsockname(server->listener, (struct sockaddr *)&address, &len), 0);
     server->port = ntohs(address.sin_port);
     tls_server_answer(server, "", "");

@@ -1,0 +1,159 @@
+#include "client/peers.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_NONFATAL_OOM 1 /* uthash otherwise ends the process */
+#include <uthash.h>
+
+#define MAX_NAME (253 + sizeof(":65535"))
+
+struct peer {
+    UT_hash_handle hh;
+    unsigned under_way;
+    unsigned failures;     /* since the last answer */
+    unsigned pauses;       /* since the last answer */
+    uint64_t paused_until; /* 0: not paused since the last answer */
+    char name[MAX_NAME + 1];
+};
+
+struct peers {
+    struct peer *all;
+    unsigned limit;
+};
+
+struct peers *peers_new(unsigned limit)
+{
+    struct peers *peers = calloc(1, sizeof(*peers));
+    if (peers != NULL)
+        peers->limit = limit;
+    return peers;
+}
+
+static void peer_remove(struct peers *peers, struct peer *peer)
+{
+    HASH_DEL(peers->all, peer);
+    free(peer);
+}
+
+void peers_free(struct peers *peers)
+{
+    if (peers == NULL)
+        return;
+    struct peer *peer, *next;
+    HASH_ITER(hh, peers->all, peer, next)
+    peer_remove(peers, peer);
+    free(peers);
+}
+
+/* Forgets the peer without a request under way whose pause ends first. */
+static void make_room(struct peers *peers)
+{
+    struct peer *peer, *next, *oldest = NULL;
+    if (HASH_COUNT(peers->all) < PEERS_KEPT)
+        return;
+    HASH_ITER(hh, peers->all, peer, next)
+    if (peer->under_way == 0 && (oldest == NULL || peer->paused_until < oldest->paused_until))
+        oldest = peer;
+    if (oldest != NULL)
+        peer_remove(peers, oldest);
+}
+
+static struct peer *peer_of(struct peers *peers, const struct url *url)
+{
+    char name[MAX_NAME + 1];
+    struct peer *peer = NULL;
+    int len = snprintf(name, sizeof(name), "%.*s:%u", (int)url->host_len, url->host, url->port);
+    if (len < 0 || (size_t)len >= sizeof(name))
+        return NULL; /* no host name is so long */
+    for (char *at = name; *at != '\0'; at++)
+        *at = (char)tolower((unsigned char)*at);
+    HASH_FIND_STR(peers->all, name, peer);
+    if (peer != NULL)
+        return peer;
+    make_room(peers);
+    peer = calloc(1, sizeof(*peer));
+    if (peer == NULL)
+        return NULL;
+    memcpy(peer->name, name, (size_t)len + 1);
+    HASH_ADD_STR(peers->all, name, peer);
+    if (peer->hh.tbl == NULL) {
+        free(peer);
+        return NULL;
+    }
+    return peer;
+}
+
+static void forget_if_well(struct peers *peers, struct peer *peer)
+{
+    if (peer->under_way == 0 && peer->failures == 0 && peer->paused_until == 0)
+        peer_remove(peers, peer);
+}
+
+enum peer_entry peers_enter(struct peers *peers, const struct url *url, uint64_t now,
+                            struct peer **out, uint64_t *wait_ms)
+{
+    struct peer *peer = peer_of(peers, url);
+    if (peer == NULL)
+        return PEER_NO_MEMORY;
+    *wait_ms = 0;
+    if (now < peer->paused_until) {
+        *wait_ms = peer->paused_until - now;
+        return PEER_PAUSED;
+    }
+    if (peer->paused_until != 0 && peer->under_way > 0) /* one tries for all */
+        return PEER_PAUSED;
+    if (peer->under_way >= peers->limit)
+        return PEER_FULL;
+    peer->under_way++;
+    *out = peer;
+    return PEER_ENTERED;
+}
+
+static uint64_t pause_ms(const struct peer *peer)
+{
+    unsigned doublings = peer->pauses < 16 ? peer->pauses : 16;
+    uint64_t ms = (uint64_t)PEER_PAUSE_MS << doublings;
+    return ms < PEER_PAUSE_MAX_MS ? ms : PEER_PAUSE_MAX_MS;
+}
+
+/* False when it is paused already: what fails then was under way before. */
+static bool note_failure(struct peer *peer, uint64_t now)
+{
+    peer->failures++;
+    bool trial = peer->paused_until != 0 && now >= peer->paused_until;
+    if (now < peer->paused_until || (peer->failures < PEER_FAILURES && !trial))
+        return false;
+    peer->paused_until = now + pause_ms(peer);
+    peer->pauses++;
+    return true;
+}
+
+bool peers_leave(struct peers *peers, struct peer *peer, enum peer_outcome outcome,
+                 int64_t retry_after, uint64_t now)
+{
+    bool paused = false;
+    peer->under_way--;
+    if (outcome == PEER_ANSWERED)
+        peer->failures = peer->pauses = 0, peer->paused_until = 0;
+    else if (outcome == PEER_FAILED)
+        paused = note_failure(peer, now);
+    if (retry_after > PEER_RETRY_AFTER_MAX_S)
+        retry_after = PEER_RETRY_AFTER_MAX_S;
+    if (retry_after > 0 && now + (uint64_t)retry_after * 1000 > peer->paused_until) {
+        peer->paused_until = now + (uint64_t)retry_after * 1000;
+        paused = true;
+    }
+    forget_if_well(peers, peer);
+    return paused;
+}
+
+size_t peers_paused(const struct peers *peers, uint64_t now)
+{
+    size_t count = 0;
+    for (const struct peer *peer = peers->all; peer != NULL; peer = peer->hh.next)
+        count += now < peer->paused_until;
+    return count;
+}
