@@ -296,8 +296,8 @@ enum request_token_fault request_token_check(const struct request_token *token,
         return fault(err, REQUEST_TOKEN_MISMATCH, "htm", "is not the method of this request");
     enum request_token_fault what = check_url(token, facts, err);
     if (what == REQUEST_TOKEN_GOOD)
-        what = check_body(token, facts, err);
-    return what == REQUEST_TOKEN_GOOD ? check_time(token, now, err) : what;
+        what = check_time(token, now, err);
+    return what == REQUEST_TOKEN_GOOD ? check_body(token, facts, err) : what;
 }
 
 enum sticps_err request_token_verify(const struct request_token *token,

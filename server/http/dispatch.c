@@ -52,6 +52,7 @@ static void split_target(struct request *request)
     request->path_len = len > 0 ? path_len : 1;
     request->query_len = question != NULL ? len - path_len - 1 : 0;
     request->query = question != NULL ? question + 1 : "";
+    request->has_query = question != NULL;
 }
 
 static struct request *request_new(h2o_req_t *req, const struct listener *listener)

@@ -177,6 +177,7 @@ struct request {
     size_t path_len;
     const char *query; /* "" when there is none */
     size_t query_len;
+    bool has_query; /* also of an empty one, "?" and nothing behind it */
     char id[17];
     const char *user; /* for the access log, or NULL */
     struct trace trace;

@@ -54,6 +54,14 @@ const char *request_path(const struct request *request)
     return request->path;
 }
 
+const char *request_target(struct request *request)
+{
+    if (!request->has_query)
+        return request->path;
+    return request_printf(request, "%s?%.*s", request->path, (int)request->query_len,
+                          request->query);
+}
+
 const char *request_host(const struct request *request)
 {
     const h2o_req_t *req = request->h2o;
@@ -345,6 +353,12 @@ json_t *request_json(struct request *request)
 const char *request_client(const struct request *request)
 {
     return request->connection->client;
+}
+
+const void *request_client_key(const struct request *request, size_t *len)
+{
+    *len = sizeof(request->connection->key);
+    return &request->connection->key;
 }
 
 bool request_client_left(const struct request *request)

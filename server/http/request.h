@@ -18,6 +18,8 @@ const char *request_method(const struct request *request); /* "HEAD" stays HEAD 
 bool request_is_head(const struct request *request);
 /* The raw path without the query, as received. */
 const char *request_path(const struct request *request);
+/* The same with the query. */
+const char *request_target(struct request *request);
 /* The authority that the client wrote (Host header), or "". */
 const char *request_host(const struct request *request);
 const struct route *request_route(const struct request *request);
@@ -70,6 +72,8 @@ bool bearer_parse(const char *value, size_t len, const char **token, size_t *tok
 
 /* The client's address as text ("192.0.2.1", "2001:db8::1"; an IPv4-mapped one as IPv4). */
 const char *request_client(const struct request *request);
+/* What limits count the client under: its address, of IPv6 the /64. As long as the request. */
+const void *request_client_key(const struct request *request, size_t *len);
 /* Has the client closed its side? h2o 2.2.5 stops reading while a handler works and does not
  * notice; asks the kernel. For answers that must not be lost, after a wait. */
 bool request_client_left(const struct request *request);

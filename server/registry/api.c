@@ -25,6 +25,8 @@ static const struct outcome {
     {"ACCEPTED", {202, NULL}},
     {"NO_CONTENT", {204, NULL}},
     {"UNAUTHENTICATED", {401, "UNAUTHENTICATED"}},
+    {"PROOF_REPLAYED", {401, "PROOF_REPLAYED"}},
+    {"PROOF_TIME", {401, "PROOF_TIME"}},
     {"INVALID_CREDENTIALS", {401, "INVALID_CREDENTIALS"}},
     {"FORBIDDEN", {403, "FORBIDDEN"}},
     {"ACCOUNT_SUSPENDED", {403, "ACCOUNT_SUSPENDED"}},
@@ -134,7 +136,7 @@ static void reply_outcome(struct request *request, const PGresult *rows,
     const struct outcome *outcome = find_outcome(name);
     char etag[32];
 
-    if (request_route(request)->role == API_ROLE_SP_WRITE)
+    if ((request_route(request)->role & API_ROLE_SP_WRITE) != 0)
         write_rate_count(request, name);
     if (outcome == NULL || outcome->problem.code != NULL) {
         api_reply_refusal(request, name, db_text(rows, 0, 1), db_int(rows, 0, 3));
@@ -459,7 +461,7 @@ bool api_refused(struct api *call)
     call->errors = NULL;
     memcpy(refusal->detail, call->detail, sizeof(refusal->detail));
     api_end(call);
-    if (credential == NULL) {
+    if (credential == NULL || credential_is_spent_by_use(call->request)) {
         reply_refused(call->request, refusal);
         refusal_free(refusal);
     } else {

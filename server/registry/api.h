@@ -110,9 +110,11 @@ void api_reply_refusal(struct request *request, const char *outcome, const char 
 void api_reply_refusal_errors(struct request *request, const char *outcome, const char *detail,
                               long long version, json_t *errors);
 
-/* route.role of a list route: open to all while lists are public. */
+/* Bits of route.role. A list route: open to all while lists are public. */
 #define API_ROLE_LIST 1u
 /* … of a route that writes entries of {sp}: counted by limits.writes_per_second. */
 #define API_ROLE_SP_WRITE 2u
+/* … of one entry, of {spc}: a proof by STI certificate opens it. */
+#define API_ROLE_ENTRY 4u
 
 #endif

@@ -66,6 +66,14 @@ static const cyaml_schema_field_t crl_fields[] = {
     TEXT("file", struct config_crl, file),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t sti_proof_fields[] = {
+    SWITCH("enabled", struct config_sti_proof, enabled),
+    NUMBER("deadline_ms", struct config_sti_proof, deadline_ms),
+    NUMBER("max_pending", struct config_sti_proof, max_pending),
+    NUMBER("fetches_per_second", struct config_sti_proof, fetches_per_second),
+    NUMBER("proofs_per_second", struct config_sti_proof, proofs_per_second),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_value_t port = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint16_t)};
 static const cyaml_schema_field_t cps_url_fields[] = {
     CYAML_FIELD_SEQUENCE("ports", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_cps_url,
@@ -105,6 +113,8 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_MAPPING("ca_list", CYAML_FLAG_OPTIONAL, struct config, ca_list, ca_list_fields),
     CYAML_FIELD_MAPPING_PTR("crl", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config, crl,
                             crl_fields),
+    CYAML_FIELD_MAPPING("sti_proof", CYAML_FLAG_OPTIONAL, struct config, sti_proof,
+                        sti_proof_fields),
     CYAML_FIELD_MAPPING("cps_url", CYAML_FLAG_OPTIONAL, struct config, cps_url, cps_url_fields),
     SWITCH("lab", struct config, lab),
     CYAML_FIELD_MAPPING("session", CYAML_FLAG_OPTIONAL, struct config, session, session_fields),
@@ -233,6 +243,10 @@ static enum sticps_err check_numbers(struct config *config, const char *path,
         {"limits.requests_burst", &config->limits.requests_burst, 0, 0, RATE_MAX},
         {"limits.writes_per_second", &config->limits.writes_per_second, 0, 0, RATE_MAX},
         {"limits.writes_burst", &config->limits.writes_burst, 0, 0, RATE_MAX},
+        {"sti_proof.deadline_ms", &config->sti_proof.deadline_ms, 2000, 50, 30000},
+        {"sti_proof.max_pending", &config->sti_proof.max_pending, 32, 1, 128},
+        {"sti_proof.fetches_per_second", &config->sti_proof.fetches_per_second, 5, 1, 1000},
+        {"sti_proof.proofs_per_second", &config->sti_proof.proofs_per_second, 10, 1, 1000},
     };
 
     if (config->ca_list.directory == NULL &&
@@ -412,6 +426,7 @@ enum sticps_err config_load(const char *path, struct config **out, struct sticps
     }
     default_switch(&config->list.is_public, CONFIG_ON);
     default_switch(&config->lab, CONFIG_OFF);
+    default_switch(&config->sti_proof.enabled, CONFIG_ON);
     default_switch(&config->log.access, CONFIG_ON);
     *out = config;
     return STICPS_OK;

@@ -49,6 +49,14 @@ struct config_crl {
     char *file; /* the STI-PA's CRL, DER or PEM */
 };
 
+struct config_sti_proof {
+    enum config_switch enabled;
+    unsigned deadline_ms;        /* of fetching a certificate, in all */
+    unsigned max_pending;        /* fetches under way, all threads together */
+    unsigned fetches_per_second; /* that one address may cause, in the long run */
+    unsigned proofs_per_second;  /* good ones of one SPC, in the long run */
+};
+
 struct config_cps_url {
     uint16_t *ports; /* allowed in a CPS URL beside 443 */
     unsigned ports_count;
@@ -85,6 +93,7 @@ struct config {
     struct config_list list;
     struct config_ca_list ca_list;
     struct config_crl *crl; /* NULL: none is served */
+    struct config_sti_proof sti_proof;
     struct config_cps_url cps_url;
     enum config_switch lab; /* loopback and private addresses, any port; never in production */
     struct config_session session;

@@ -7,6 +7,7 @@
 #include "server/registry/api.h"
 #include "server/registry/api_key.h"
 #include "server/registry/daemon.h"
+#include "server/registry/proof.h"
 #include "server/registry/session.h"
 #include "server/registry/write_rate.h"
 
@@ -18,9 +19,11 @@
 #define TEXT_SIZE (4 + SESSION_HASH_TEXT_SIZE + 46) /* "key ", hash, an address as text */
 
 struct caller {
-    char text[TEXT_SIZE]; /* for $1 */
+    const char *text; /* for $1: `own`, or the request's memory */
+    char own[TEXT_SIZE];
     char user[USER_SIZE];
     const char *advice;
+    bool proof;
 };
 
 /* The same words whether such a key was never made, has expired or was revoked. */
@@ -38,6 +41,13 @@ const char *credential_user(const struct request *request)
     const struct caller *caller = request_identity(request);
 
     return caller != NULL ? caller->user : "";
+}
+
+bool credential_is_spent_by_use(const struct request *request)
+{
+    const struct caller *caller = request_identity(request);
+
+    return caller != NULL && caller->proof;
 }
 
 const char *credential_advice(const struct request *request)
@@ -65,7 +75,7 @@ static bool read_key(struct request *request, const char *token, struct caller *
     if (!api_key_parse(token, id))
         return refuse(request, "no API key by its form", key_advice);
     session_refresh_hash(token, strlen(token), hash);
-    snprintf(out->text, sizeof(out->text), "key %s %s", hash, request_client(request));
+    snprintf(out->own, sizeof(out->own), "key %s %s", hash, request_client(request));
     snprintf(out->user, sizeof(out->user), "key:%s", id);
     out->advice = key_advice;
     return true;
@@ -84,9 +94,30 @@ static bool read_token(struct request *request, const char *token, struct caller
     if (!session_token_recall(sessions, node->tokens, token, &identity))
         return refuse(request, "no valid access token",
                       "the access token is not valid or has expired; sign in again");
-    memcpy(out->text, identity.sid, sizeof(identity.sid));
+    memcpy(out->own, identity.sid, sizeof(identity.sid));
     memcpy(out->user, identity.user, sizeof(identity.user));
     return true;
+}
+
+static struct caller *new_caller(void)
+{
+    struct caller *caller = calloc(1, sizeof(*caller));
+
+    if (caller == NULL)
+        abort();
+    caller->text = caller->own;
+    return caller;
+}
+
+void credential_set_proof(struct request *request, const char *text, const char *user)
+{
+    struct caller *caller = new_caller();
+
+    caller->text = request_printf(request, "%s", text);
+    snprintf(caller->user, sizeof(caller->user), "%s", user);
+    caller->proof = true;
+    request_set_identity(request, caller, free);
+    request_log_user(request, caller->user);
 }
 
 bool credential_check(struct request *request, const struct route *route)
@@ -101,9 +132,10 @@ bool credential_check(struct request *request, const struct route *route)
                       "sign in, and send the access token, or send an API key");
         return false;
     }
-    struct caller *caller = calloc(1, sizeof(*caller));
-    if (caller == NULL)
-        abort();
+    if (!api_key_meant(token) && !session_token_meant(daemon->sessions, token) &&
+        proof_meant(token))
+        return proof_check(request, route, token);
+    struct caller *caller = new_caller();
     bool read = api_key_meant(token) ? read_key(request, token, caller)
                                      : read_token(request, token, caller);
     if (!read) {
@@ -112,5 +144,5 @@ bool credential_check(struct request *request, const struct route *route)
     }
     request_set_identity(request, caller, free);
     request_log_user(request, caller->user);
-    return route->role != API_ROLE_SP_WRITE || write_rate_allows(request);
+    return (route->role & API_ROLE_SP_WRITE) == 0 || write_rate_allows(request);
 }

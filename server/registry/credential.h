@@ -4,6 +4,7 @@
  *
  *   the access token of a session    its signature and expiry   the session's id
  *   an API key                       its form                   "key", its SHA-256, the peer
+ *   a proof by STI certificate       all but its first use      "proof", what it says, in JSON
  *
  * On the request's thread. */
 #ifndef REGISTRY_CREDENTIAL_H
@@ -20,11 +21,15 @@ struct route;
 
 /* The authenticate hook. */
 bool credential_check(struct request *request, const struct route *route);
+/* For proof, which comes to its end later: `text` for $1, `user` for logs; both are copied. */
+void credential_set_proof(struct request *request, const char *text, const char *user);
 
 /* What goes into $1; NULL when the route needs nobody (a list that is public). */
 const char *credential_of(const struct request *request);
 /* Whose it claims to be, for logs: the user, or "key:" and the key's id; "" for nobody. */
 const char *credential_user(const struct request *request);
+/* Is it one that the database must not be asked about, because that uses it up? */
+bool credential_is_spent_by_use(const struct request *request);
 /* What to do about a credential that the database does not take. */
 const char *credential_advice(const struct request *request);
 

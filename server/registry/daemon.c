@@ -83,6 +83,8 @@ static void on_second(struct timer *timer)
     struct node *node = (struct node *)((char *)timer - offsetof(struct node, second));
 
     node_stats_pool(&node->stats, node->pool);
+    if (node->daemon->proofs != NULL && server_thread_index(node->thread) == 0)
+        proof_service_look(node->daemon->proofs, node->lists[LIST_CA], node->daemon->crl);
     timer_start(node->thread, timer, 1000, on_second);
 }
 
@@ -101,10 +103,13 @@ static enum sticps_err on_thread_start(struct server_thread *thread, void *arg, 
     node->daemon = daemon;
     node->thread = thread;
     enum sticps_err rc = db_pool_new(server_thread_loop(thread), &options, &node->pool, err);
-    if (rc != STICPS_OK)
-        return rc;
-    rc = list_board_join(daemon->board, node, err);
+    if (rc == STICPS_OK && daemon->proofs != NULL)
+        rc = proof_desk_open(&node->proofs, daemon->proofs, thread, daemon->config, daemon->clock,
+                             server_threads(daemon->server), err);
+    if (rc == STICPS_OK)
+        rc = list_board_join(daemon->board, node, err);
     if (rc != STICPS_OK) {
+        proof_desk_close(&node->proofs);
         db_pool_free(node->pool);
         node->pool = NULL;
         return rc;
@@ -122,6 +127,7 @@ static void on_thread_stop(struct server_thread *thread, void *arg, void *state)
 
     timer_stop(thread, &node->second);
     list_board_leave(daemon->board, node);
+    proof_desk_close(&node->proofs);
     db_pool_free(node->pool);
     node->pool = NULL;
     token_cache_free(node->tokens);
@@ -211,6 +217,7 @@ static enum sticps_err check_database(const struct config *config, struct sticps
 
 static void daemon_clear(struct daemon *daemon, struct signer *signer)
 {
+    proof_service_free(daemon->proofs);
     server_free(daemon->server);
     worker_pool_free(daemon->workers);
     list_board_free(daemon->board);
@@ -255,6 +262,8 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
         rc = crl_file_new(config->crl->file, &daemon.crl, err);
     if (rc == STICPS_OK)
         rc = worker_pool_new(HASH_THREADS, HASH_QUEUE, &daemon.workers, err);
+    if (rc == STICPS_OK && config->sti_proof.enabled == CONFIG_ON)
+        rc = proof_service_new(config, &daemon.proofs, err);
     if (rc == STICPS_OK)
         rc = publisher_start(&daemon, &daemon.publisher, err);
     if (rc == STICPS_OK) {

@@ -8,6 +8,7 @@
 #include "server/http/timer.h"
 #include "server/registry/node_stats.h"
 #include "server/registry/config.h"
+#include "server/registry/proof_desk.h"
 #include "server/registry/published_list.h"
 #include "server/registry/signer.h"
 
@@ -37,6 +38,7 @@ struct daemon {
     struct list_board *board;
     struct crl_file *crl; /* NULL when none is configured */
     struct publisher *publisher;
+    struct proof_service *proofs; /* NULL: no proof by STI certificate is taken */
     struct server *server;
     struct reload *reload;
     struct rate *writes; /* of entries, by SP */
@@ -53,7 +55,8 @@ struct node {
     struct published_list *lists[LIST_KINDS]; /* references; NULL before the first is loaded */
     bool left;                                /* takes no lists any more */
     struct node_stats stats;                  /* for metrics, any thread */
-    struct timer second;                      /* copies the pool's state there */
+    struct proof_desk proofs;                 /* not open when the daemon has no proofs */
+    struct timer second; /* copies the pool's state there; takes over STI-CAs and CRL */
 };
 
 /* The node that a request is on. */

@@ -39,10 +39,10 @@
         method, path, handler, ROUTE_AUTH | ROUTE_BODY_OPTIONAL, JSON, 0, 0, NULL \
     }
 
-/* Counted by limits.writes_per_second as well. */
-#define SP_WRITE(method, path, handler, type)                               \
-    {                                                                       \
-        method, path, handler, ROUTE_AUTH, type, 0, API_ROLE_SP_WRITE, NULL \
+/* One entry; a proof by STI certificate will do. Writing is counted by limits.writes_per_second. */
+#define ENTRY(method, path, handler, type, write)                                  \
+    {                                                                              \
+        method, path, handler, ROUTE_AUTH, type, 0, API_ROLE_ENTRY | (write), NULL \
     }
 /* Answered from memory, and nobody is to miss them: no limit of requests. */
 #define FREE(method, path, handler)                              \
@@ -79,9 +79,9 @@ const struct route registry_routes[] = {
     AUTH("GET", "/api/v1/account/{sp}/cps", cps_list_get),
     {"PUT", "/api/v1/account/{sp}/cps", bulk_put, ROUTE_AUTH, BULK_MEDIA_TYPES, BULK_BODY_LIMIT,
      API_ROLE_SP_WRITE, NULL},
-    AUTH("GET", "/api/v1/account/{sp}/cps/{spc}", cps_entry_get),
-    SP_WRITE("PUT", "/api/v1/account/{sp}/cps/{spc}", cps_entry_put, JSON),
-    SP_WRITE("DELETE", "/api/v1/account/{sp}/cps/{spc}", cps_entry_delete, NULL),
+    ENTRY("GET", "/api/v1/account/{sp}/cps/{spc}", cps_entry_get, NULL, 0),
+    ENTRY("PUT", "/api/v1/account/{sp}/cps/{spc}", cps_entry_put, JSON, API_ROLE_SP_WRITE),
+    ENTRY("DELETE", "/api/v1/account/{sp}/cps/{spc}", cps_entry_delete, NULL, API_ROLE_SP_WRITE),
 
     AUTH("GET", "/api/v1/account/{sp}", account_get),
     AUTH_BODY("PUT", "/api/v1/account/{sp}", account_put),

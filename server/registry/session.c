@@ -150,13 +150,18 @@ static bool read_claims(const struct sessions *sessions, jwt_t *jwt, struct iden
     return true;
 }
 
+bool session_token_meant(const struct sessions *sessions, const char *token)
+{
+    return strncmp(token, sessions->header, sessions->header_len) == 0;
+}
+
 static bool check(const struct sessions *sessions, const struct session_key *key, const char *token,
                   struct identity *out, int64_t *exp)
 {
     struct identity identity;
     jwt_t *jwt = NULL;
 
-    if (key == NULL || strncmp(token, sessions->header, sessions->header_len) != 0)
+    if (key == NULL || !session_token_meant(sessions, token))
         return false;
     if (jwt_decode(&jwt, token, key->bytes, SESSION_KEY_SIZE) != 0)
         return false;

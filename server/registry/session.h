@@ -47,6 +47,8 @@ enum sticps_err session_token_make(const struct sessions *sessions, const char *
 void sessions_set_lifetime(struct sessions *sessions, unsigned lifetime);
 unsigned session_token_lifetime(const struct sessions *sessions);
 
+/* Has it the first segment of our tokens? Cheap, and says nothing else. */
+bool session_token_meant(const struct sessions *sessions, const char *token);
 /* False for whatever is not a token of ours that is valid now: another alg, none, another key,
  * changed claims, expired. */
 bool session_token_check(const struct sessions *sessions, const char *token, struct identity *out);

@@ -30,8 +30,8 @@ bool write_rate_allows(struct request *request)
 /* Refusals of callers that may not write for this account. */
 static bool counts(const char *outcome)
 {
-    static const char *const not [] = {"UNAUTHENTICATED", "FORBIDDEN", "SCOPE_MISSING",
-                                       "ADDRESS_NOT_ALLOWED"};
+    static const char *const not [] = {"UNAUTHENTICATED",     "FORBIDDEN",      "SCOPE_MISSING",
+                                       "ADDRESS_NOT_ALLOWED", "PROOF_REPLAYED", "PROOF_TIME"};
 
     for (size_t i = 0; i < sizeof(not ) / sizeof(not [0]); i++)
         if (strcmp(outcome, not [i]) == 0)

@@ -344,6 +344,17 @@ static void judge_again(struct credential *credential, int64_t now)
         set_state(credential, FETCHING);
 }
 
+bool credentials_known(struct credentials *c, const char *x5u, int64_t now)
+{
+    const struct credential *credential = find(c, x5u);
+    if (credential == NULL)
+        return false;
+    if (credential->state == FETCHING || credential->state == REFRESHING)
+        return true;
+    bool judged_now = c->set != NULL && credential->generation == c->set->generation;
+    return now < credential->until && (credential->state == GOOD || judged_now);
+}
+
 static void get(struct credentials *c, const char *x5u, int64_t now, struct credential_wait *wait,
                 struct credential_answer *answer)
 {

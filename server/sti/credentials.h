@@ -88,6 +88,9 @@ enum sticps_err credentials_new(struct x5u_fetcher *fetcher, struct trust *trust
 /* No fetch may be under way. Accepts NULL. */
 void credentials_free(struct credentials *credentials);
 
+/* Would credentials_get have an answer, or join a fetch under way, rather than start one? */
+bool credentials_known(struct credentials *credentials, const char *x5u, int64_t now);
+
 /* The checked chain of an x5u. On CREDENTIAL_WAITING `wait` is queued; otherwise it is not touched.
  * `now` in Unix seconds. */
 void credentials_get(struct credentials *credentials, const char *x5u, int64_t now,

@@ -1,6 +1,5 @@
 """The public side of sticps-cpsd: which PASSporTs it takes, and the verdict on each that it does not."""
 
-import datetime
 import json
 import socket
 import ssl
@@ -12,16 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 from lib.net import free_port, wait_until
 from lib.passport import b64url, make_passport, passport_claims, sign
+from lib.sti import issue
 
 ORIG, DEST = "12015550100", "12025550123"
-SPC_1234 = bytes.fromhex("3008a006160431323334")
 
 
 @pytest.fixture(scope="module")
@@ -51,32 +46,6 @@ def orig():
 def assert_refused(reply, status, code):
     assert (reply.status, reply.code) == (status, code), (reply.status, reply.body)
     assert len(reply.json["detail"]) > 10
-
-
-def issue(pki, cert_server, name, *, ca="sti-ca", key=None, tnauthlist=SPC_1234, days=(-1, 30), usage=True):
-    """An STI certificate, served by the repository; returns (private key, x5u)."""
-    key = key or ec.generate_private_key(ec.SECP256R1())
-    issuer, now = pki.certificate(ca), datetime.datetime.utcnow()
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"SHAKEN {name}")]))
-        .issuer_name(issuer.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + datetime.timedelta(days=days[0]))
-        .not_valid_after(now + datetime.timedelta(days=days[1]))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    )
-    if usage:
-        builder = builder.add_extension(
-            x509.KeyUsage(True, False, False, False, False, False, False, False, False), critical=True
-        )
-    if tnauthlist:
-        oid = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.26")
-        builder = builder.add_extension(x509.UnrecognizedExtension(oid, tnauthlist), critical=False)
-    signer = ec.generate_private_key(ec.SECP256R1()) if ca is None else pki.private_key(ca)
-    cert = builder.sign(signer, hashes.SHA256())
-    return key, cert_server.serve(f"/{name}.crt", cert.public_bytes(Encoding.PEM))
 
 
 # ---- what is taken ----
