@@ -45,11 +45,12 @@ static enum sticps_err make_parts(struct sticps_client *client, struct sticps_er
     if (code == STICPS_OK)
         code = fetcher_new(client->loop, options, &client->fetcher, err);
     if (code == STICPS_OK)
-        code = x5u_cache_new(client->fetcher, options, &client->x5u, err);
+        code = x5u_cache_new(client->fetcher, options, &client->events, &client->x5u, err);
     if (code == STICPS_OK)
         code = deliverer_new(client, &client->deliverer, err);
     client->list_source = (struct list_source){
         .options = options,
+        .events = &client->events,
         .anchors = client->anchors,
         .fetcher = client->fetcher,
         .x5u = client->x5u,
@@ -71,6 +72,7 @@ enum sticps_err sticps_client_new(const struct sticps_options *options, struct s
     gate_init(&client->gate);
     atomic_init(&client->numbers, NULL);
     client->options = options_copy(options);
+    events_init(&client->events, client->options);
     enum sticps_err code = client->options != NULL
                                ? make_parts(client, err)
                                : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");

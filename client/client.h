@@ -3,6 +3,7 @@
 #define CLIENT_CLIENT_H
 
 #include "client/deliver.h"
+#include "client/events.h"
 #include "client/fetch.h"
 #include "client/gate.h"
 #include "client/list_source.h"
@@ -26,6 +27,7 @@ struct number_sources {
 struct sticps_client {
     struct sticps_options *options;
     struct anchors *anchors;
+    struct events events;
     struct gate gate; /* of `numbers` and of the held lists */
     _Atomic(struct number_sources *) numbers;
     struct lists *lists;

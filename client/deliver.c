@@ -89,6 +89,8 @@ static void settle(struct sending *sending, enum sticps_err code)
     outcome->code = code;
     if (code == STICPS_ERR_FETCH && outcome->tries > 1)
         fail_context(&outcome->error, "after %u tries", outcome->tries);
+    events_note(&sending->delivering->deliverer->client->events, STICPS_EVENT_DELIVERY, code,
+                &outcome->error);
     count_down(sending->delivering);
 }
 
@@ -145,8 +147,16 @@ static enum sticps_err judge(struct outcome *outcome, const struct fetch_answer 
 static void leave(struct sending *sending, enum peer_outcome outcome, int64_t retry_after)
 {
     struct deliverer *deliverer = sending->delivering->deliverer;
-    (void)peers_leave(deliverer->peers, sending->peer, outcome, retry_after, loop_now());
+    bool paused = peers_leave(deliverer->peers, sending->peer, outcome, retry_after, loop_now());
     sending->peer = NULL;
+    if (!paused)
+        return;
+    struct sticps_error err;
+    fail(&err, STICPS_ERR_PAUSED, sending->outcome->url,
+         retry_after > 0 ? "the CPS asks to be left in peace for %lld s, and is"
+                         : "the CPS fails again and again, and is left in peace for a while",
+         (long long)retry_after);
+    events_note(&deliverer->client->events, STICPS_EVENT_PAUSE, STICPS_ERR_PAUSED, &err);
 }
 
 static void on_posted(void *ctx, enum sticps_err code, const struct sticps_error *err,
@@ -304,6 +314,7 @@ static void begin(struct loop_task *task)
             ? fail(&err, STICPS_ERR_FETCH, NULL, "the client was closed before the CPS was asked")
             : plan(delivering, &err);
     if (code != STICPS_OK) {
+        events_note(&deliverer->client->events, STICPS_EVENT_DELIVERY, code, &err);
         end(delivering, code, &err);
         return;
     }
@@ -335,10 +346,11 @@ static bool take_place(struct deliverer *deliverer)
     return false;
 }
 
-enum sticps_err sticps_deliver(struct sticps_client *client, const char *token, size_t len,
+/* A copy of the token in the queue. */
+static enum sticps_err enqueue(struct deliverer *deliverer, const char *token, size_t len,
                                sticps_deliver_fn *callback, void *ctx, struct sticps_error *err)
 {
-    struct deliverer *deliverer = client->deliverer;
+    const struct sticps_options *options = deliverer->client->options;
     if (len > PASSPORT_MAX_BYTES)
         return fail(err, STICPS_ERR_MALFORMED, NULL, "a PASSporT has at most %d bytes",
                     PASSPORT_MAX_BYTES);
@@ -346,7 +358,7 @@ enum sticps_err sticps_deliver(struct sticps_client *client, const char *token, 
         return fail(err, STICPS_ERR_FETCH, NULL, "the client is being closed");
     if (!take_place(deliverer))
         return fail(err, STICPS_ERR_BUSY, NULL, "%u deliveries are under way already",
-                    client->options->deliver_queue);
+                    options->deliver_queue);
     struct delivering *delivering = malloc(sizeof(*delivering) + len);
     if (delivering == NULL) {
         atomic_fetch_sub(&deliverer->under_way, 1);
@@ -357,13 +369,31 @@ enum sticps_err sticps_deliver(struct sticps_client *client, const char *token, 
         .deliverer = deliverer,
         .callback = callback,
         .ctx = ctx,
-        .deadline = loop_now() + client->options->deliver_timeout,
+        .deadline = loop_now() + options->deliver_timeout,
         .len = len,
     };
     if (len > 0)
         memcpy(delivering->token, token, len);
-    loop_post(client->loop, &delivering->task);
+    loop_post(deliverer->client->loop, &delivering->task);
     return STICPS_OK;
+}
+
+enum sticps_err sticps_deliver(struct sticps_client *client, const char *token, size_t len,
+                               sticps_deliver_fn *callback, void *ctx, struct sticps_error *err)
+{
+    struct sticps_error why;
+    enum sticps_err code = enqueue(client->deliverer, token, len, callback, ctx, &why);
+    if (code == STICPS_OK)
+        return code;
+    events_note(&client->events, STICPS_EVENT_DELIVERY, code, &why);
+    if (err != NULL)
+        *err = why;
+    return code;
+}
+
+unsigned sticps_deliveries_under_way(const struct sticps_client *client)
+{
+    return atomic_load(&client->deliverer->under_way);
 }
 
 struct deliver_wait {

@@ -52,6 +52,12 @@ static void fetch_free(struct list_fetch *fetch)
 static void finish(struct list_fetch *fetch, enum sticps_err code, const struct sticps_error *err,
                    const struct sticps_list_result *result)
 {
+    struct events *events = fetch->source->events;
+    if (code != STICPS_OK || result->status != STICPS_LIST_TAKEN)
+        events_note(events, STICPS_EVENT_LIST, code, err);
+    else
+        events_tell(events, STICPS_EVENT_LIST, fetch->url, "list %lld is taken, after %lld",
+                    (long long)sticps_list_sequence(result->list), (long long)result->previous);
     fetch->callback(fetch->ctx, code, err, result);
     fetch_free(fetch);
 }
@@ -240,6 +246,7 @@ void list_source_fetch(const struct list_source *source, enum sticps_list_kind k
         code = begin(fetch, &err);
     if (code == STICPS_OK)
         return;
+    events_note(source->events, STICPS_EVENT_LIST, code, &err);
     callback(ctx, code, &err, NULL);
     if (fetch != NULL)
         fetch_free(fetch);

@@ -4,6 +4,7 @@
 #ifndef CLIENT_LIST_SOURCE_H
 #define CLIENT_LIST_SOURCE_H
 
+#include "client/events.h"
 #include "client/fetch.h"
 #include "client/lists.h"
 #include "client/x5u_cache.h"
@@ -11,6 +12,7 @@
 /* What a fetch works with; all outlive it. */
 struct list_source {
     const struct sticps_options *options;
+    struct events *events;
     const struct anchors *anchors;
     struct fetcher *fetcher;
     struct x5u_cache *x5u;

@@ -282,3 +282,9 @@ void sticps_options_set_clock(struct sticps_options *options, sticps_clock_fn *n
 {
     options->clock = now != NULL ? (struct clock){now, ctx} : clock_system;
 }
+
+void sticps_options_set_log(struct sticps_options *options, sticps_log_fn *log, void *ctx)
+{
+    options->log = log;
+    options->log_ctx = ctx;
+}

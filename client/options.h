@@ -35,6 +35,8 @@ struct sticps_options {
     unsigned deliver_queue, deliver_per_cps;             /* under way at once */
     struct override_table *overrides;                    /* NULL for none */
     struct clock clock;
+    sticps_log_fn *log; /* NULL: none */
+    void *log_ctx;
 };
 
 /* A deep copy, or NULL when out of memory. */

@@ -39,19 +39,22 @@ struct x5u_entry {
 struct x5u_cache {
     struct fetcher *fetcher;
     const struct sticps_options *options;
+    struct events *events;
     pthread_mutex_t mutex;     /* of the entries */
     struct x5u_entry *entries; /* by URL; the least recently used first */
     unsigned fetching;
 };
 
 enum sticps_err x5u_cache_new(struct fetcher *fetcher, const struct sticps_options *options,
-                              struct x5u_cache **out, struct sticps_error *err)
+                              struct events *events, struct x5u_cache **out,
+                              struct sticps_error *err)
 {
     struct x5u_cache *cache = calloc(1, sizeof(*cache));
     if (cache == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     cache->fetcher = fetcher;
     cache->options = options;
+    cache->events = events;
     pthread_mutex_init(&cache->mutex, NULL);
     *out = cache;
     return STICPS_OK;
@@ -225,6 +228,7 @@ static void on_fetched(void *ctx, enum sticps_err code, const struct sticps_erro
     int64_t until = 0;
     if (code == STICPS_OK)
         code = read_answer(entry->cache, entry->url, answer, &pem, &until, &err);
+    events_note(entry->cache->events, STICPS_EVENT_X5U, code, &err);
     call_waiters(settle(entry, code, &err, pem, until), code, &err, pem, until);
     free(pem);
 }

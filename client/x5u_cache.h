@@ -6,13 +6,15 @@
 #ifndef CLIENT_X5U_CACHE_H
 #define CLIENT_X5U_CACHE_H
 
+#include "client/events.h"
 #include "client/fetch.h"
 #include "sticps/x5u.h"
 
 struct x5u_cache;
 
 enum sticps_err x5u_cache_new(struct fetcher *fetcher, const struct sticps_options *options,
-                              struct x5u_cache **out, struct sticps_error *err) STICPS_MUST_CHECK;
+                              struct events *events, struct x5u_cache **out,
+                              struct sticps_error *err) STICPS_MUST_CHECK;
 void x5u_cache_free(struct x5u_cache *cache); /* accepts NULL; no fetch under way */
 
 /* As sticps_x5u_fetch, with the deadline given. The first to ask for a URL sets the deadline of the

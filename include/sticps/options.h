@@ -94,6 +94,19 @@ STICPS_EXPORT enum sticps_err
 sticps_options_set_override_file(struct sticps_options *options, const char *path,
                                  struct sticps_error *err) STICPS_MUST_CHECK;
 
+enum sticps_log_level { STICPS_LOG_DEBUG, STICPS_LOG_INFO, STICPS_LOG_WARN, STICPS_LOG_ERROR };
+
+/* Called for what happens in a client (events.h): a list taken or refused (INFO, ERROR), or not to
+ * be had (WARN); a certificate that was not; a CPS that is paused (WARN); a delivery that failed
+ * (DEBUG: calls fail by the thousand). `event` is an enum sticps_event. `where` is the URL or so,
+ * or ""; `text` one sentence. Neither holds a token or a called number. In whatever thread it
+ * happens, mostly the loop's; it must return soon and not call the client. NULL: no log, the
+ * default. */
+typedef void sticps_log_fn(void *ctx, enum sticps_log_level level, int event, enum sticps_err code,
+                           const char *where, const char *text);
+STICPS_EXPORT void sticps_options_set_log(struct sticps_options *options, sticps_log_fn *log,
+                                          void *ctx);
+
 /* Where the time comes from: Unix seconds. Called from any thread that uses the client. The default
  * is the system's clock. */
 typedef int64_t sticps_clock_fn(void *ctx);

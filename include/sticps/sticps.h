@@ -12,6 +12,7 @@
 #include <sticps/client.h>
 #include <sticps/deliver.h>
 #include <sticps/error.h>
+#include <sticps/events.h>
 #include <sticps/list.h>
 #include <sticps/npdb.h>
 #include <sticps/options.h>

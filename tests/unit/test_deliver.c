@@ -283,6 +283,10 @@ static void test_a_failing_cps_is_paused_alone(void **state)
         code = deliver(client, token_one, NULL, NULL);
     }
     assert_int_equal(code, STICPS_OK);
+    assert_int_equal(sticps_event_count(client, STICPS_EVENT_PAUSE, STICPS_ERR_PAUSED), 1);
+    assert_int_equal(sticps_event_count(client, STICPS_EVENT_DELIVERY, STICPS_ERR_FETCH), 1);
+    assert_int_equal(sticps_event_count(client, STICPS_EVENT_DELIVERY, STICPS_OK), 2);
+    assert_int_equal(sticps_deliveries_under_way(client), 0);
     sticps_client_free(client);
 }
 
@@ -315,6 +319,8 @@ static void test_limits(void **state)
     for (int i = 0; i < 8; i++)
         assert_int_equal(queue(client, token_one, &tally), STICPS_OK);
     assert_int_equal(queue(client, token_one, &tally), STICPS_ERR_BUSY);
+    assert_int_equal(sticps_event_count(client, STICPS_EVENT_DELIVERY, STICPS_ERR_BUSY), 1);
+    assert_int_equal(sticps_deliveries_under_way(client), 8);
     assert_int_equal(sticps_client_start_thread(client, NULL), STICPS_OK);
     wait_for(&tally, 5); /* three are at the CPS, the others found no room there */
     assert_int_equal(atomic_load(&tally.busy), 5);
