@@ -213,6 +213,19 @@ enum sticps_err db_sync_fail(const struct db_result *result, const char *what,
                 result->sqlstate[0] != '\0' ? ")" : "");
 }
 
+enum sticps_err db_sync_run(struct db_sync *db, const char *sql, int params_len,
+                            const char *const *params, unsigned timeout_ms,
+                            struct sticps_error *err)
+{
+    struct db_result result;
+    enum sticps_err rc = STICPS_OK;
+
+    if (db_sync_exec(db, sql, params_len, params, timeout_ms, &result) != DB_OK)
+        rc = db_sync_fail(&result, sql, err);
+    db_sync_clear(&result);
+    return rc;
+}
+
 /* ---- waiting ---- */
 
 /* Looks whether a NOTIFY has arrived; libpq only hands it out, so it is kept for

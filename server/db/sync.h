@@ -25,6 +25,10 @@ void db_sync_free(struct db_sync *db); /* accepts NULL; closes, so ends any tran
  * left unset. */
 enum db_status db_sync_exec(struct db_sync *db, const char *sql, int params_len,
                             const char *const *params, unsigned timeout_ms, struct db_result *out);
+/* The same where the rows do not matter; the error is db_sync_fail's, with the statement. */
+enum sticps_err db_sync_run(struct db_sync *db, const char *sql, int params_len,
+                            const char *const *params, unsigned timeout_ms,
+                            struct sticps_error *err) STICPS_MUST_CHECK;
 /* Several statements in one text, no parameters; the last one's result. */
 enum db_status db_sync_script(struct db_sync *db, const char *sql, unsigned timeout_ms,
                               struct db_result *out);

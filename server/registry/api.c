@@ -38,6 +38,8 @@ static const struct outcome {
     {"USER_ID_TAKEN", {409, "USER_ID_TAKEN"}},
     {"LAST_ADMIN", {409, "LAST_ADMIN"}},
     {"TOO_MANY_KEYS", {409, "TOO_MANY_KEYS"}},
+    {"BRAKE_HOLDS", {409, "BRAKE_HOLDS"}},
+    {"NOT_HELD", {409, "NOT_HELD"}},
     {"PRECONDITION_FAILED", {412, "PRECONDITION_FAILED"}},
     {"THROTTLED", {429, "TOO_MANY_REQUESTS"}},
 };

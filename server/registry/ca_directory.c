@@ -158,3 +158,28 @@ enum sticps_err ca_directory_read(const char *path, struct ca_set **out, struct 
     ca_set_free(set);
     return rc;
 }
+
+enum sticps_err ca_set_parse(const char *const *pems, size_t len, struct ca_set **out,
+                             struct sticps_error *err)
+{
+    struct ca_set *set = calloc(1, sizeof(*set));
+    enum sticps_err rc = STICPS_OK;
+
+    if (set == NULL || (set->items = calloc(len + 1, sizeof(*set->items))) == NULL)
+        rc = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    for (size_t i = 0; i < len && rc == STICPS_OK; i++) {
+        struct cert_chain *chain = NULL;
+
+        rc = cert_chain_parse(pems[i], strlen(pems[i]), STICPS_ERR_STATE, &chain, err);
+        if (rc == STICPS_OK && !describe(chain, "", &set->items[set->len++]))
+            rc = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+        cert_chain_unref(chain);
+    }
+    if (rc == STICPS_OK) {
+        sort_and_unite(set);
+        *out = set;
+        return STICPS_OK;
+    }
+    ca_set_free(set);
+    return rc;
+}

@@ -49,17 +49,24 @@ static const cyaml_schema_field_t signer_fields[] = {
     TEXT("certificate", struct config_signer, certificate),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t brake_fields[] = {
+    NUMBER("entries", struct config_brake, entries),
+    NUMBER("percent", struct config_brake, percent),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t list_fields[] = {
     NUMBER("lifetime", struct config_list, lifetime),
     NUMBER("period", struct config_list, period),
     NUMBER("debounce_ms", struct config_list, debounce_ms),
     SWITCH("public", struct config_list, is_public),
+    CYAML_FIELD_MAPPING("brake", CYAML_FLAG_OPTIONAL, struct config_list, brake, brake_fields),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t ca_list_fields[] = {
     OPTIONAL_TEXT("directory", struct config_ca_list, directory),
     NUMBER("lifetime", struct config_ca_list, lifetime),
     NUMBER("period", struct config_ca_list, period),
+    CYAML_FIELD_MAPPING("brake", CYAML_FLAG_OPTIONAL, struct config_ca_list, brake, brake_fields),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t crl_fields[] = {
@@ -234,6 +241,10 @@ static enum sticps_err check_numbers(struct config *config, const char *path,
         {"database.connections", &config->database.connections, 4, 1, 64},
         {"list.lifetime", &config->list.lifetime, 86400, 2, MAX_LIFETIME},
         {"ca_list.lifetime", &config->ca_list.lifetime, 86400, 2, MAX_LIFETIME},
+        {"list.brake.entries", &config->list.brake.entries, 20, 1, 1000000},
+        {"list.brake.percent", &config->list.brake.percent, 20, 1, 100},
+        {"ca_list.brake.entries", &config->ca_list.brake.entries, 1, 1, 1000000},
+        {"ca_list.brake.percent", &config->ca_list.brake.percent, 99, 1, 100},
         {"list.debounce_ms", &config->list.debounce_ms, 1000, 1, 60000},
         {"session.access_lifetime", &config->session.access_lifetime, 900, 1, 86400},
         {"session.refresh_lifetime", &config->session.refresh_lifetime, 86400, 2, 31536000},
@@ -250,7 +261,8 @@ static enum sticps_err check_numbers(struct config *config, const char *path,
     };
 
     if (config->ca_list.directory == NULL &&
-        (config->ca_list.lifetime > 0 || config->ca_list.period > 0))
+        (config->ca_list.lifetime > 0 || config->ca_list.period > 0 ||
+         config->ca_list.brake.entries > 0 || config->ca_list.brake.percent > 0))
         return fail(err, STICPS_ERR_USAGE, path, "ca_list.directory is missing");
     for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
         const struct range *range = &first[i];

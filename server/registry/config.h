@@ -32,17 +32,25 @@ struct config_signer {
     char *certificate; /* PEM chain, leaf first */
 };
 
+/* A list that loses more than both against the last one waits for a person. */
+struct config_brake {
+    unsigned entries;
+    unsigned percent; /* of the last list's entries */
+};
+
 struct config_list {
     unsigned lifetime;            /* seconds from signing to exp */
     unsigned period;              /* seconds between publications when nothing changes */
     unsigned debounce_ms;         /* from the first change to the publication */
     enum config_switch is_public; /* off: a list needs a session */
+    struct config_brake brake;
 };
 
 struct config_ca_list {
     char *directory;   /* of the approved STI-CAs' certificates; NULL: no such list is published */
     unsigned lifetime; /* as in config_list */
     unsigned period;
+    struct config_brake brake;
 };
 
 struct config_crl {

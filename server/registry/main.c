@@ -5,6 +5,7 @@
 #include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
 #include "server/registry/init.h"
+#include "server/registry/publish_command.h"
 
 #include <getopt.h>
 #include <stdbool.h>
@@ -15,18 +16,23 @@
 #define STICPS_VERSION "unknown"
 #endif
 
-enum { EXIT_DONE = 0, EXIT_USAGE = 1, EXIT_FAILED = 2 };
+enum { EXIT_DONE = 0, EXIT_USAGE = 1, EXIT_FAILED = 2, EXIT_HELD = 3 };
 
 static const char usage[] =
     "Usage: sticps-registryd [-t] [-c FILE]\n"
     "       sticps-registryd init [-c FILE] [--pa-user NAME]\n"
     "       sticps-registryd audit verify [-c FILE]\n"
+    "       sticps-registryd publish [-c FILE] [--dry-run [--json] | --confirm NAME]\n"
     "Keeps who owns which SPC and its CPS URL, and publishes the signed list of them.\n"
     "\n"
     "  init               make or update the schema, and the first PA administrator, whose "
     "one-time\n"
     "                     password is printed; safe to run again\n"
     "  audit verify       read the whole history, and name the first row that was changed\n"
+    "  publish            have the list published now\n"
+    "      --dry-run      show instead what the next lists would change; with --json for programs\n"
+    "      --confirm NAME publish although entries are lost: NAME is what the brake calls that "
+    "loss\n"
     "  -c, --config FILE  the configuration (default /etc/sticps/registryd.yaml)\n"
     "  -t, --test         check the configuration and the files that it names, and exit\n"
     "      --pa-user NAME the first administrator's user id (default pa-admin)\n"
@@ -34,12 +40,13 @@ static const char usage[] =
     "  -V, --version      the version\n"
     "\n"
     "Exit status: 0 done, 1 wrong usage or configuration, 2 failed while starting or running,\n"
-    "or the history does not hold.\n";
+    "or the history does not hold, 3 the brake would hold (--dry-run).\n";
 
 struct arguments {
     const char *config;
     const char *pa_user;
-    bool test, init, verify;
+    bool test, init, verify, publish;
+    struct publish_options publication;
 };
 
 static int complain(const struct sticps_error *err, int status)
@@ -71,6 +78,16 @@ static enum sticps_err check_cas(const struct config *config, struct sticps_erro
     return rc;
 }
 
+static int run_publish(const struct arguments *arguments, const struct config *config)
+{
+    struct sticps_error err = {0};
+    bool held = false;
+
+    if (publish_command(config, &arguments->publication, &held, &err) != STICPS_OK)
+        return complain(&err, EXIT_FAILED);
+    return held ? EXIT_HELD : EXIT_DONE;
+}
+
 static int run(const struct arguments *arguments, const struct config *config)
 {
     struct sticps_error err = {0};
@@ -82,6 +99,8 @@ static int run(const struct arguments *arguments, const struct config *config)
     if (arguments->verify)
         return audit_verify_run(config, &err) == STICPS_OK ? EXIT_DONE
                                                            : complain(&err, EXIT_FAILED);
+    if (arguments->publish)
+        return run_publish(arguments, config);
     if (daemon_check(config, &err) != STICPS_OK)
         return complain(&err, EXIT_USAGE);
     if (arguments->test) {
@@ -97,13 +116,42 @@ static int run(const struct arguments *arguments, const struct config *config)
                                                                     : complain(&err, EXIT_FAILED);
 }
 
+/* The command after the options, with what belongs to it: false for anything else. */
+static bool parse_command(int argc, char **argv, bool user_given, struct arguments *out)
+{
+    const struct publish_options *publication = &out->publication;
+
+    if (optind < argc && strcmp(argv[optind], "init") == 0) {
+        out->init = true;
+        optind++;
+    } else if (optind < argc && strcmp(argv[optind], "publish") == 0) {
+        out->publish = true;
+        optind++;
+    } else if (optind + 1 < argc && strcmp(argv[optind], "audit") == 0 &&
+               strcmp(argv[optind + 1], "verify") == 0) {
+        out->verify = true;
+        optind += 2;
+    }
+    if (optind < argc || ((out->init || out->verify || out->publish) && out->test))
+        return false;
+    if ((publication->dry_run || publication->confirm != NULL) && !out->publish)
+        return false;
+    return (!user_given || out->init) && (!publication->json || publication->dry_run) &&
+           (!publication->dry_run || publication->confirm == NULL);
+}
+
 /* -1 to go on, else the exit status. */
 static int parse(int argc, char **argv, struct arguments *out)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},  {"test", no_argument, NULL, 't'},
-        {"pa-user", required_argument, NULL, 'u'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"test", no_argument, NULL, 't'},
+                                            {"pa-user", required_argument, NULL, 'u'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {"dry-run", no_argument, NULL, 'd'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"confirm", required_argument, NULL, 'y'},
+                                            {NULL, 0, NULL, 0}};
     bool user_given = false;
     int option;
 
@@ -119,6 +167,15 @@ static int parse(int argc, char **argv, struct arguments *out)
             out->pa_user = optarg;
             user_given = true;
             break;
+        case 'd':
+            out->publication.dry_run = true;
+            break;
+        case 'j':
+            out->publication.json = true;
+            break;
+        case 'y':
+            out->publication.confirm = optarg;
+            break;
         case 'h':
             fputs(usage, stdout);
             return EXIT_DONE;
@@ -130,15 +187,7 @@ static int parse(int argc, char **argv, struct arguments *out)
             return EXIT_USAGE;
         }
     }
-    if (optind < argc && strcmp(argv[optind], "init") == 0) {
-        out->init = true;
-        optind++;
-    } else if (optind + 1 < argc && strcmp(argv[optind], "audit") == 0 &&
-               strcmp(argv[optind + 1], "verify") == 0) {
-        out->verify = true;
-        optind += 2;
-    }
-    if (optind < argc || ((out->init || out->verify) && out->test) || (user_given && !out->init)) {
+    if (!parse_command(argc, argv, user_given, out)) {
         fputs(usage, stderr);
         return EXIT_USAGE;
     }

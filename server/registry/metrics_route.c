@@ -17,6 +17,9 @@ static void write_list(struct metrics *metrics, const struct node *node,
                   list != NULL ? (double)list->sequence : 0);
     metrics_gauge(metrics, "sticps_list_expires_timestamp_seconds",
                   "exp of the list that is served.", list != NULL ? (double)list->exp : 0);
+    metrics_gauge(metrics, "sticps_list_held",
+                  "Entries that the next list would lose; above 0 while the brake holds it.",
+                  (double)status->held[LIST_CPS].lost);
     if (status->sequence == 0)
         return;
     metrics_gauge(metrics, "sticps_list_age_seconds", "Time since the newest list was published.",
@@ -40,6 +43,9 @@ static void write_ca_list(struct metrics *metrics, const struct node *node,
     metrics_gauge(metrics, "sticps_ca_list_failed",
                   "1 while the list of STI-CAs cannot be brought up to date.",
                   status->trouble[LIST_CA][0] != '\0');
+    metrics_gauge(metrics, "sticps_ca_list_held",
+                  "STI-CAs that the next list would lose; above 0 while the brake holds it.",
+                  (double)status->held[LIST_CA].lost);
 }
 
 static void write_publisher(struct metrics *metrics, const struct publisher_status *status)

@@ -6,6 +6,7 @@
 
 #include "common/error.h"
 #include "common/url.h"
+#include "server/registry/list_diff.h"
 #include "server/registry/published_list.h"
 #include "server/registry/signer.h"
 
@@ -25,15 +26,21 @@ struct publication_order {
     int64_t exp;                   /* of the new list, Unix seconds */
     const char *reason;            /* first, change, period, request, signer */
     bool only_if_changed;          /* no new list when it would say what the last one says */
+    const struct config_brake *brake;
+    const struct list_content *last; /* spares reading it, where it is the last one; or NULL */
+    bool keep_alive; /* the last list needs a successor, and be it with its own content */
 };
 
 struct publication_done {
     int64_t sequence; /* of the new list; 0 when nothing had changed; -1 when another node has taken
                          over, and nothing was done */
-    uint64_t build_us; /* of the publisher's own work: rules, payload, signature */
+    uint64_t build_us;     /* of the publisher's own work: rules, payload, signature */
+    struct list_loss held; /* what the brake holds back; .lost is 0 when it holds nothing */
 };
 
-/* Entries that wait for their first publication are marked whether there is a new list or not.
+/* Where nothing had changed, no new list is stored; entries that wait for their first publication
+ * are marked all the same. Where the brake holds, nothing of what is new is published; with
+ * keep_alive the last content is signed once more, under the reason "held".
  *
  * STICPS_ERR_FETCH: the connection is of no more use and the outcome may be unknown: drop it and
  * read the state again before anything else. Any other error: nothing was changed. An entry that

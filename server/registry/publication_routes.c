@@ -51,16 +51,22 @@ void spc_history_get(struct request *request)
     get_page(request, &statement, true);
 }
 
+/* Publish now; with {"confirm":…}, what the brake holds back under that name. */
 void publications_post(struct request *request)
 {
     static const struct db_statement statement = {
-        "publication_request", "SELECT * FROM publication_request(" CREDENTIAL ", $2::inet)", 2};
+        "publication_request", "SELECT * FROM publication_request(" CREDENTIAL ", $2::inet, $3)",
+        3};
+    struct api_text body[] = {{.name = "confirm"}};
     struct api call;
+    size_t size;
 
     api_begin(&call, request);
-    api_no_body(&call);
+    (void)request_body(request, &size);
+    if (size > 0)
+        api_body(&call, body, 1);
     if (api_refused(&call))
         return;
-    const char *params[] = {NULL, NULL};
+    const char *params[] = {NULL, NULL, body[0].value};
     api_run(&call, &statement, params, true, NULL);
 }

@@ -21,7 +21,8 @@
 #define RETRY_MS 1000      /* connecting, and publishing after a failure */
 #define LEADER_LOOK_MS 200 /* a new URL is noticed within this */
 #define FOLLOWER_LOOK_MS 1000
-#define CA_LOOK_MS 2000 /* at the directory of STI-CAs */
+#define HELD_LOOK_MS 500 /* more before entries that wait are looked at while the brake holds */
+#define CA_LOOK_MS 2000  /* at the directory of STI-CAs */
 #define HOUSEKEEPING_MS 60000
 #define WARN_BEFORE_S (14 * 86400) /* of a certificate's end */
 #define WARN_AGAIN_MS 86400000
@@ -40,6 +41,20 @@ static bool is_ours(const struct publisher *p, const char *jws_text, size_t len)
                 strstr((const char *)jws.header, signer->x5u) != NULL;
     jws_clear(&jws);
     return ours;
+}
+
+/* For the brake, so that the next publication need not read it; if it cannot be read here, that one
+ * will say so. */
+static void keep_content(struct publisher *p, enum list_kind kind, const char *jws, size_t len)
+{
+    struct track *track = &p->tracks[kind];
+    struct list_content *content = NULL;
+    struct sticps_error ignored;
+
+    if (p->leader && list_content_parse(kind, jws, len, &content, &ignored) != STICPS_OK)
+        content = NULL;
+    list_content_free(track->last);
+    track->last = content;
 }
 
 /* Loads the newest committed list and puts it up. */
@@ -76,13 +91,15 @@ static bool load_last(struct publisher *p, enum list_kind kind)
         p->status.entries = db_int(result.rows, 0, 4);
         pthread_mutex_unlock(&p->lock);
     }
-    db_sync_clear(&result);
     if (rc != STICPS_OK) {
+        db_sync_clear(&result);
         publisher_disconnect(p, err.text);
         return false;
     }
     list_board_put(p->daemon->board, list);
     published_list_unref(list);
+    keep_content(p, kind, jws, len);
+    db_sync_clear(&result);
     return true;
 }
 
@@ -128,6 +145,7 @@ static bool elect(struct publisher *p)
 static bool publish(struct publisher *p, enum list_kind kind, const char *reason)
 {
     struct daemon *daemon = p->daemon;
+    const struct config *config = daemon->config;
     struct track *track = &p->tracks[kind];
     struct sticps_error err = {0};
     struct publication_done done = {0};
@@ -140,6 +158,9 @@ static bool publish(struct publisher *p, enum list_kind kind, const char *reason
         .exp = publisher_exp(p, kind),
         .reason = reason,
         .only_if_changed = strcmp(reason, "change") == 0,
+        .brake = kind == LIST_CA ? &config->ca_list.brake : &config->list.brake,
+        .last = track->last,
+        .keep_alive = strcmp(reason, "period") == 0 || strcmp(reason, "signer") == 0,
     };
 
     track->next_attempt = monotonic_ms() + RETRY_MS; /* unless it works */
@@ -171,7 +192,8 @@ static bool publish(struct publisher *p, enum list_kind kind, const char *reason
         return false;
     log_fields(LOG_LEVEL_INFO, "published", LOG_TEXT("list", list_kind_name(kind)),
                LOG_NUMBER("sequence", done.sequence), LOG_NUMBER("exp", track->exp),
-               LOG_TEXT("reason", reason), LOG_NUMBER("build_us", done.build_us));
+               LOG_TEXT("reason", done.held.lost > 0 ? "held" : reason),
+               LOG_NUMBER("build_us", done.build_us));
     return true;
 }
 
@@ -244,33 +266,62 @@ static bool attend(struct publisher *p, enum list_kind kind, int64_t sequence, b
     return reason == NULL || publish(p, kind, reason);
 }
 
+/* What the database says of one kind, now. */
+struct news {
+    int64_t sequence;
+    bool requested, unpublished;
+    struct list_loss held;
+};
+
+static bool read_news(struct publisher *p, struct news news[LIST_KINDS])
+{
+    struct db_result result;
+
+    if (!publisher_ask(p,
+                       "SELECT kind, sequence, requested, unpublished, held_confirm, held_lost, "
+                       "held_of FROM list_pending()",
+                       0, NULL, &result))
+        return false;
+    for (int row = 0; row < PQntuples(result.rows); row++) {
+        bool is_ca = strcmp(db_text(result.rows, row, 0), list_kind_name(LIST_CA)) == 0;
+        struct news *each = &news[is_ca ? LIST_CA : LIST_CPS];
+
+        each->sequence = db_int(result.rows, row, 1);
+        each->requested = db_bool(result.rows, row, 2);
+        each->unpublished = db_bool(result.rows, row, 3);
+        snprintf(each->held.confirm, sizeof(each->held.confirm), "%s",
+                 db_text(result.rows, row, 4));
+        each->held.lost = (size_t)db_int(result.rows, row, 5);
+        each->held.of = (size_t)db_int(result.rows, row, 6);
+    }
+    db_sync_clear(&result);
+    return true;
+}
+
 /* One look at the database. False when the connection is gone. */
 static bool look(struct publisher *p)
 {
+    struct news news[LIST_KINDS] = {0};
     struct sticps_error err = {0};
-    struct db_result result;
     uint64_t looked_before = p->looked_at;
 
     p->looked_at = monotonic_ms();
-    if (!elect(p) ||
-        !publisher_ask(p,
-                       "SELECT p.sequence, p.requested, p.unpublished, ca.sequence "
-                       "FROM list_pending() p, list_state ca WHERE ca.kind = 'ca-list'",
-                       0, NULL, &result))
+    if (!elect(p) || !read_news(p, news))
         return false;
-    int64_t sequence = db_int(result.rows, 0, 0), ca_sequence = db_int(result.rows, 0, 3);
-    bool requested = db_bool(result.rows, 0, 1), unpublished = db_bool(result.rows, 0, 2);
-    db_sync_clear(&result);
     publisher_set_database(p, true, "");
-
-    if (unpublished) /* since when, nobody says: the debounce ends no later than it should */
-        note_change(&p->tracks[LIST_CPS], looked_before);
+    for (size_t kind = 0; kind < LIST_KINDS; kind++)
+        publisher_set_held(p, kind, &news[kind].held);
+    if (news[LIST_CPS]
+            .unpublished) /* since when, nobody says: the debounce ends no later than it should */
+        note_change(&p->tracks[LIST_CPS],
+                    news[LIST_CPS].held.lost > 0 ? monotonic_ms() + HELD_LOOK_MS : looked_before);
     if (p->leader && audit_linker_step(p->db, &p->linker, &err) != STICPS_OK) {
         publisher_disconnect(p, err.text);
         return false;
     }
-    if (!attend(p, LIST_CPS, sequence, requested) || !attend(p, LIST_CA, ca_sequence, false))
-        return false;
+    for (size_t kind = 0; kind < LIST_KINDS; kind++)
+        if (!attend(p, kind, news[kind].sequence, news[kind].requested))
+            return false;
     return !p->leader || keep_house(p);
 }
 
@@ -327,6 +378,8 @@ static void *run(void *arg)
         else
             pause_ms(p, 100);
     }
+    for (size_t kind = 0; kind < LIST_KINDS; kind++)
+        list_content_free(p->tracks[kind].last);
     db_sync_free(p->db);
     p->db = NULL;
     return NULL;

@@ -11,6 +11,7 @@
 #define REGISTRY_PUBLISHER_H
 
 #include "common/error.h"
+#include "server/registry/list_diff.h"
 #include "server/registry/published_list.h"
 
 #include <stdbool.h>
@@ -26,8 +27,9 @@ struct publisher_status {
     int64_t exp;
     int64_t created; /* of that publication, Unix seconds */
     int64_t entries;
-    char database_trouble[256];    /* "" when all is well */
-    char trouble[LIST_KINDS][512]; /* of publishing each kind; the same */
+    char database_trouble[256];        /* "" when all is well */
+    char trouble[LIST_KINDS][512];     /* of publishing each kind; the same */
+    struct list_loss held[LIST_KINDS]; /* what the brake holds back; .lost is 0 for nothing */
 };
 
 /* Starts the thread. `daemon` is borrowed until publisher_stop; clock, config, signer, url_rules,

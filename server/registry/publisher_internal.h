@@ -23,6 +23,8 @@ struct track {
     uint64_t changed_at;            /* monotonic ms */
     uint64_t next_attempt;          /* monotonic ms; after a failure */
     uint64_t complained_at;
+    uint64_t held_said_at;     /* monotonic ms; that the brake holds */
+    struct list_content *last; /* of the last publication, where this node leads; or NULL */
 };
 
 struct publisher {
@@ -67,6 +69,10 @@ void publisher_set_database(struct publisher *p, bool up, const char *trouble);
 /* Publishing a kind has failed, or works ("" for trouble). Logged when it is new, and once a
  * minute. */
 void publisher_set_trouble(struct publisher *p, enum list_kind kind, const char *trouble);
+
+/* What the brake holds back of a kind, as the database has it; .lost is 0 for nothing. Logged when
+ * it is new, and once a minute on the node that publishes. */
+void publisher_set_held(struct publisher *p, enum list_kind kind, const struct list_loss *held);
 
 /* ---- publisher_due.c ---- */
 

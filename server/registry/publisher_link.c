@@ -48,6 +48,28 @@ void publisher_set_trouble(struct publisher *p, enum list_kind kind, const char 
     }
 }
 
+void publisher_set_held(struct publisher *p, enum list_kind kind, const struct list_loss *held)
+{
+    struct track *track = &p->tracks[kind];
+    struct list_loss *said = &p->status.held[kind];
+    const char *name = list_kind_name(kind);
+
+    pthread_mutex_lock(&p->lock);
+    bool was = said->lost > 0, news = strcmp(said->confirm, held->confirm) != 0;
+    *said = *held;
+    pthread_mutex_unlock(&p->lock);
+    bool again = p->leader && monotonic_ms() >= track->held_said_at + COMPLAIN_AGAIN_MS;
+    if (held->lost > 0 && (news || again)) {
+        log_error("THE BRAKE HOLDS, NOTHING NEW IS PUBLISHED: the next %s would lose %zu of %zu "
+                  "entries. See them with \"sticps-registryd publish --dry-run\"; bring them back, "
+                  "or confirm with \"sticps-registryd publish --confirm %s\"",
+                  name, held->lost, held->of, held->confirm);
+        track->held_said_at = monotonic_ms();
+    } else if (held->lost == 0 && was) {
+        log_info("the brake holds no %s back any more", name);
+    }
+}
+
 void publisher_status(struct publisher *p, struct publisher_status *out)
 {
     pthread_mutex_lock(&p->lock);
@@ -68,6 +90,10 @@ void publisher_resign(struct publisher *p)
     for (size_t kind = 0; kind < LIST_KINDS; kind++)
         p->status.trouble[kind][0] = '\0'; /* of the leader that this node may be no more */
     pthread_mutex_unlock(&p->lock);
+    for (size_t kind = 0; kind < LIST_KINDS; kind++) {
+        list_content_free(p->tracks[kind].last);
+        p->tracks[kind].last = NULL;
+    }
 }
 
 void publisher_disconnect(struct publisher *p, const char *why)

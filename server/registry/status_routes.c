@@ -18,6 +18,25 @@ static void add_reason(json_t *reasons, const char *what, const char *detail)
                                                   : json_string(what));
 }
 
+/* What a person must see to although the node serves: taken out of rotation for it, the node would
+ * serve nobody. */
+static json_t *warnings_of(const struct publisher_status *status)
+{
+    json_t *warnings = json_array();
+
+    for (size_t kind = 0; kind < LIST_KINDS; kind++) {
+        const struct list_loss *held = &status->held[kind];
+
+        if (held->lost > 0)
+            json_array_append_new(
+                warnings,
+                json_sprintf("the brake holds the %s back: it would lose %zu of %zu entries; bring "
+                             "them back, or confirm %s",
+                             list_kind_name(kind), held->lost, held->of, held->confirm));
+    }
+    return warnings;
+}
+
 void status_ready(struct request *request)
 {
     struct node *node = node_of(request);
@@ -42,6 +61,7 @@ void status_ready(struct request *request)
     if (!ready)
         reply_header(request, "retry-after", "1");
     reply_json(request, ready ? 200 : 503,
-               json_pack("{s:s, s:I, s:o}", "status", ready ? "success" : "unavailable", "sequence",
-                         (json_int_t)(list != NULL ? list->sequence : 0), "reasons", reasons));
+               json_pack("{s:s, s:I, s:o, s:o}", "status", ready ? "success" : "unavailable",
+                         "sequence", (json_int_t)(list != NULL ? list->sequence : 0), "reasons",
+                         reasons, "warnings", warnings_of(&status)));
 }
