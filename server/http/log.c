@@ -32,8 +32,13 @@ static bool put(struct line *line, const char *text, size_t len)
     return true;
 }
 
-/* One character of a JSON string. Bytes outside ASCII are written as they are when they come from
- * UTF-8 that we made ourselves; what a peer sent was made printable before. */
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
+}
+
+/* A character of a JSON string that does not stand for itself; a byte outside ASCII counts as a
+ * character, since what a peer sent may be any bytes. */
 static bool put_escaped(struct line *line, unsigned char c)
 {
     char escaped[8];
@@ -42,51 +47,80 @@ static bool put_escaped(struct line *line, unsigned char c)
         escaped[1] = (char)c;
         return put(line, escaped, 2);
     }
-    if (c < 0x20 || c > 0x7e) {
-        int len = snprintf(escaped, sizeof(escaped), "\\u%04x", (unsigned)c);
-        return put(line, escaped, (size_t)len);
-    }
-    escaped[0] = (char)c;
-    return put(line, escaped, 1);
+    int len = snprintf(escaped, sizeof(escaped), "\\u%04x", (unsigned)c);
+    return put(line, escaped, (size_t)len);
 }
 
 /* "name":"text", cut when it does not fit; nothing at all when not even the name does. */
 static void put_text(struct line *line, const char *name, const char *text)
 {
-    if (line->room - line->len < strlen(name) + 6) /* the quotes, the comma and the colon */
+    size_t name_len = strlen(name);
+    if (line->room - line->len < name_len + 6) /* the quotes, the comma and the colon */
         return;
     put(line, ",\"", 2);
-    put(line, name, strlen(name));
+    put(line, name, name_len);
     put(line, "\":\"", 3);
     line->room--; /* for the closing quote */
-    while (*text != '\0' && put_escaped(line, (unsigned char)*text))
-        text++;
+    for (bool fits = true; fits && *text != '\0';) {
+        size_t plain = 0, left = line->room - line->len;
+        while (plain < left && is_plain((unsigned char)text[plain]))
+            plain++;
+        put(line, text, plain);
+        text += plain;
+        if (*text != '\0')
+            fits = !is_plain((unsigned char)*text) && put_escaped(line, (unsigned char)*text++);
+    }
     line->room++;
     line->out[line->len++] = '"';
 }
 
 static void put_number(struct line *line, const char *name, int64_t number)
 {
-    char text[96];
-    int len = snprintf(text, sizeof(text), ",\"%s\":%" PRId64, name, number);
-    if (len > 0 && (size_t)len < sizeof(text))
-        put(line, text, (size_t)len);
+    char digits[24], *first = digits + sizeof(digits);
+    size_t name_len = strlen(name);
+    uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    do
+        *--first = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (number < 0)
+        *--first = '-';
+    size_t len = (size_t)(digits + sizeof(digits) - first);
+    if (line->room - line->len < name_len + 4 + len)
+        return;
+    put(line, ",\"", 2);
+    put(line, name, name_len);
+    put(line, "\":", 2);
+    put(line, first, len);
+}
+
+/* {"time":"…Z"; the part that changes once a second is kept. */
+static void put_time(struct line *line, int64_t time_us)
+{
+    static _Thread_local char stamp[96];
+    static _Thread_local int stamp_len;
+    static _Thread_local time_t stamp_of;
+    time_t seconds = (time_t)(time_us / 1000000);
+    if (stamp_len == 0 || seconds != stamp_of) {
+        struct tm utc;
+        gmtime_r(&seconds, &utc);
+        stamp_len = snprintf(stamp, sizeof(stamp),
+                             "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.000Z\"", utc.tm_year + 1900,
+                             utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+        stamp_of = seconds;
+    }
+    char *millis = stamp + stamp_len - 5;
+    int ms = (int)(time_us % 1000000 / 1000);
+    millis[0] = (char)('0' + ms / 100);
+    millis[1] = (char)('0' + ms / 10 % 10);
+    millis[2] = (char)('0' + ms % 10);
+    put(line, stamp, (size_t)stamp_len);
 }
 
 size_t log_format(char *out, size_t size, int64_t time_us, const char *level, const char *msg,
                   const struct log_field *fields, size_t fields_len)
 {
-    char stamp[96];
-    time_t seconds = (time_t)(time_us / 1000000);
-    struct tm utc;
-    gmtime_r(&seconds, &utc);
-    int stamp_len =
-        snprintf(stamp, sizeof(stamp), "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\"",
-                 utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
-                 utc.tm_sec, (int)(time_us % 1000000 / 1000));
-
     struct line line = {out, 0, size - 4};
-    put(&line, stamp, (size_t)stamp_len);
+    put_time(&line, time_us);
     put_text(&line, "level", level);
     put_text(&line, "msg", msg);
     for (size_t i = 0; i < fields_len; i++) {
