@@ -20,6 +20,16 @@ enum sticps_err worker_pool_new(unsigned threads, size_t queue_max, struct worke
 bool worker_submit(struct worker_pool *pool, struct server_thread *home, void (*run)(void *arg),
                    void (*done)(void *arg), void *arg) STICPS_MUST_CHECK;
 
+/* The same for what clients make happen: each client has a queue of its own, of at most
+ * `client_max` jobs, and the workers take from all of them in turn, so that one that floods waits
+ * behind itself alone. Other jobs are one queue more. */
+enum worker_answer { WORKER_TAKEN, WORKER_CLIENT_FULL, WORKER_FULL };
+struct limits_key;
+enum worker_answer worker_submit_for(struct worker_pool *pool, const struct limits_key *client,
+                                     size_t client_max, struct server_thread *home,
+                                     void (*run)(void *arg), void (*done)(void *arg),
+                                     void *arg) STICPS_MUST_CHECK;
+
 /* Jobs waiting or running, for metrics. Any thread. */
 size_t worker_pool_load(struct worker_pool *pool);
 

@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX 256 /* bytes of a user id or password that came in */
+#define TEXT_MAX 256   /* bytes of a user id or password that came in */
+#define WAITING_MAX 16 /* passwords from one address that wait for a worker */
 
 /* One sign-in: the database says whether to wait, a worker hashes, the database has the last word.
  */
@@ -130,11 +131,20 @@ static void on_login_begun(const struct db_result *result, void *arg)
         return;
     }
     struct node *node = node_of(request);
+    size_t key_len;
+    const struct limits_key *client = request_client_key(request, &key_len);
     snprintf(login->stored, sizeof(login->stored), "%s", db_text(result->rows, 0, 2));
-    if (!worker_submit(node->daemon->workers, node->thread, verify, on_verified, login)) {
+    switch (worker_submit_for(node->daemon->workers, client, WAITING_MAX, node->thread, verify,
+                              on_verified, login)) {
+    case WORKER_TAKEN:
+        return;
+    case WORKER_CLIENT_FULL:
+        api_reply_refusal(request, "THROTTLED", "too many sign-ins from this address at once", 1);
+        break;
+    case WORKER_FULL:
         reply_problem(request, &PROBLEM_UNAVAILABLE, "too much to do; try again");
-        pending_done(pending);
     }
+    pending_done(pending);
 }
 
 void auth_login(struct request *request)

@@ -2,6 +2,7 @@
  * TLS. */
 #include "http_fixture.h"
 
+#include "server/http/limits.h"
 #include "server/http/pending.h"
 #include "server/http/timer.h"
 #include "server/http/worker.h"
@@ -76,6 +77,38 @@ static void quick(struct request *request)
         pending_done(pending); /* without a reply: the client gets 500 */
 }
 
+/* What several clients make happen, in the order in which the one worker takes it. */
+static char turns[16];
+static atomic_int turns_len;
+
+static void take_turn(void *arg)
+{
+    turns[atomic_load(&turns_len)] = *(const char *)arg;
+    atomic_fetch_add(&turns_len, 1);
+}
+
+static void turn_done(void *arg)
+{
+    (void)arg;
+}
+
+static void submit_turns(struct request *request)
+{
+    static char clients[] = "AAAAABCC";
+    static const enum worker_answer expected[] = {WORKER_TAKEN, WORKER_TAKEN,       WORKER_TAKEN,
+                                                  WORKER_TAKEN, WORKER_CLIENT_FULL, WORKER_TAKEN,
+                                                  WORKER_TAKEN, WORKER_FULL};
+
+    for (int i = 0; i < 8; i++) {
+        struct limits_key client = {{4, 192, 0, 2, (uint8_t)clients[i]}};
+        assert_int_equal(worker_submit_for(pool, &client, 4, request_thread(request), take_turn,
+                                           turn_done, &clients[i]),
+                         expected[i]);
+    }
+    assert_false(worker_submit(pool, request_thread(request), take_turn, turn_done, clients));
+    reply_empty(request, 204);
+}
+
 /* A long poll: nothing ever comes, and who waits is told when the client is out of it. */
 static void on_gone(struct pending *pending)
 {
@@ -118,6 +151,7 @@ static void subject(struct request *request)
 static const struct route routes[] = {
     {.method = "GET", .path = "/work", .handler = work},
     {.method = "GET", .path = "/quick", .handler = quick},
+    {.method = "GET", .path = "/turns", .handler = submit_turns},
     {.method = "GET", .path = "/wait/{ms}", .handler = wait_for_ever},
     {.method = "GET", .path = "/guarded", .handler = quick, .flags = ROUTE_AUTH},
     {.method = "GET", .path = "/subject", .handler = subject},
@@ -196,6 +230,29 @@ static void a_full_queue_is_503(void **state)
     wire_close(waiting);
     stop(&fixture);
     assert_int_equal(atomic_load(&freed), 4);
+}
+
+static void clients_take_turns(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    unsigned port = start(&fixture, &defaults, 6);
+    struct wire *running = wire_open(port);
+    struct answer answer;
+    atomic_store(&turns_len, 0);
+    wire_send(running, GET("/work"));
+    wait_until(&jobs_running, 1);
+    answer = ask(port, GET("/turns"));
+    assert_int_equal(answer.status, 204);
+    free(answer.body);
+    assert_int_equal(worker_pool_load(pool), 7);
+    atomic_store(&jobs_may_end, 1);
+    wait_until(&turns_len, 6);
+    assert_memory_equal(turns, "ABCAAA", 6);
+    assert_true(wire_receive(running, &answer, false));
+    free(answer.body);
+    wire_close(running);
+    stop(&fixture);
 }
 
 static void a_client_that_leaves_harms_nobody(void **state)
@@ -407,6 +464,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_answers_later),
         cmocka_unit_test(a_full_queue_is_503),
+        cmocka_unit_test(clients_take_turns),
         cmocka_unit_test(a_client_that_leaves_harms_nobody),
         cmocka_unit_test(no_answer_in_time_is_503),
         cmocka_unit_test(draining_finishes_what_runs_and_closes_what_is_idle),
