@@ -7,3 +7,6 @@
 SELECT format('CREATE ROLE %I LOGIN', r)
   FROM unnest(ARRAY['sticps_owner', 'sticps_serving', 'sticps_publishing', 'sticps_auditing']) r
  WHERE NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = r) \gexec
+
+-- Ends a statement of a request that waits too long, also where PgBouncer gives each transaction another session.
+ALTER ROLE sticps_serving SET statement_timeout = '4s';

@@ -129,7 +129,8 @@ static void finish_starting(struct db_link *link)
             link->owner->up(link);
             return;
         }
-        bool good = PQresultStatus(result) == PGRES_COMMAND_OK;
+        ExecStatusType status = PQresultStatus(result);
+        bool good = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
         PQclear(result);
         if (!good) {
             drop_with_error(link);

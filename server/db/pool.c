@@ -2,6 +2,7 @@
 
 #include "server/db/link.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +47,7 @@ struct db_pool {
     uint64_t down_since_ms; /* when connected is 0 */
     struct queue queue;
     uint64_t queries, failures;
-    bool closing, outage_logged;
+    bool closing, outage_logged, advised;
 };
 
 /* ---- queries ---- */
@@ -153,6 +154,9 @@ static bool send_query(struct slot *slot)
 {
     const struct query *query = slot->query;
     slot->state = SLOT_RUNNING;
+    if (slot->pool->options.sessions_change)
+        return PQsendQueryParams(slot->link.conn, query->statement->sql, query->statement->params,
+                                 NULL, query->params, NULL, NULL, 0) == 1;
     return PQsendQueryPrepared(slot->link.conn, query->statement->name, query->statement->params,
                                query->params, NULL, NULL, 0) == 1;
 }
@@ -166,7 +170,8 @@ static void start(struct slot *slot, struct query *query)
         link_drop(&slot->link, PQerrorMessage(slot->link.conn));
         return;
     }
-    bool sent = is_prepared(slot, query->statement) ? send_query(slot) : send_prepare(slot);
+    bool ready = slot->pool->options.sessions_change || is_prepared(slot, query->statement);
+    bool sent = ready ? send_query(slot) : send_prepare(slot);
     if (sent)
         (void)link_flush(&slot->link);
     else
@@ -192,12 +197,26 @@ static void set_idle(struct slot *slot)
     slot->result = NULL;
 }
 
-/* The session's prepared statements no longer fit the database (a migration, a proxy that swapped
+/* A statement that this connection has prepared is not there, or was there before. */
+static bool is_of_another_session(const struct db_result *result)
+{
+    return strcmp(result->sqlstate, "26000") == 0 || strcmp(result->sqlstate, "42P05") == 0;
+}
+
+/* The session's prepared statements no longer fit the database (a migration, a pooler that swapped
  * sessions): a new session prepares them anew. */
 static bool is_stale(const struct db_result *result)
 {
-    return strcmp(result->sqlstate, "26000") == 0 || strcmp(result->sqlstate, "42P05") == 0 ||
-           strcmp(result->sqlstate, "0A000") == 0;
+    return is_of_another_session(result) || strcmp(result->sqlstate, "0A000") == 0;
+}
+
+static void advise(struct db_pool *pool)
+{
+    if (pool->advised || pool->options.log == NULL)
+        return;
+    pool->advised = true;
+    pool->options.log("a prepared statement is of another session: behind a pooler that gives each "
+                      "transaction another one, set database.transaction_pooling");
 }
 
 /* All of a statement's results are here. */
@@ -221,6 +240,8 @@ static void complete(struct slot *slot)
     result.sent = slot->state == SLOT_RUNNING;
     set_idle(slot);
     bool stale = is_stale(&result);
+    if (is_of_another_session(&result))
+        advise(pool);
     conclude(pool, query, &result);
     PQclear(rows);
     if (stale && slot->state == SLOT_IDLE)
@@ -346,8 +367,11 @@ enum sticps_err db_pool_new(struct st_h2o_evloop_t *loop, const struct db_pool_o
         pool->options.statement_timeout_ms = 4000;
     if (pool->options.connect_timeout_ms == 0)
         pool->options.connect_timeout_ms = 3000;
-    conninfo_session_sql(pool->session_sql, sizeof(pool->session_sql),
-                         pool->options.statement_timeout_ms);
+    if (options->sessions_change) /* only to see that there is a server behind the pooler */
+        snprintf(pool->session_sql, sizeof(pool->session_sql), "SELECT 1");
+    else
+        conninfo_session_sql(pool->session_sql, sizeof(pool->session_sql),
+                             pool->options.statement_timeout_ms);
     queue_init(&pool->queue);
     pool->down_since_ms = link_now_ms();
     pool->ticker.tick = on_tick;

@@ -3,13 +3,15 @@
  *
  * A connection is opened at once and opened again with a growing pause (100 ms to 5 s, with jitter)
  * for as long as the server is away. A query takes a free connection or waits in a bounded queue. A
- * statement is prepared by its name the first time that a connection meets it. */
+ * statement is prepared by its name the first time that a connection meets it. One query at a time
+ * is under way on a connection (docs/decisions/38-no-query-pipelining.md). */
 #ifndef SERVER_DB_POOL_H
 #define SERVER_DB_POOL_H
 
 #include "common/error.h"
 #include "server/db/result.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,9 +23,12 @@ struct db_pool_options {
                              up while the loop waits: give addresses, or a local resolver */
     unsigned connections; /* 0: 4 */
     size_t queue_max;     /* waiting queries; 0: 1,024 */
-    unsigned statement_timeout_ms; /* set on the server; 0: 4,000 */
+    unsigned statement_timeout_ms; /* set on the server, but see sessions_change; 0: 4,000 */
     unsigned connect_timeout_ms;   /* for one attempt; 0: 3,000 */
     const char *application_name;  /* "sticps-registryd"; may be NULL */
+    bool sessions_change; /* the server's session may be another one for each statement, as behind
+                             PgBouncer with pool_mode = transaction: nothing is prepared and nothing
+                             is set in it, so its role must bring statement_timeout */
     void (*log)(const char *text); /* connection lost and found again; may be NULL */
 };
 

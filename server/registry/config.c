@@ -37,6 +37,7 @@ static const cyaml_schema_field_t database_fields[] = {
     OPTIONAL_TEXT("auditor_url", struct config_database, auditor_url),
     OPTIONAL_TEXT("owner_url", struct config_database, owner_url),
     NUMBER("connections", struct config_database, connections),
+    SWITCH("transaction_pooling", struct config_database, transaction_pooling),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t signer_fields[] = {
@@ -337,6 +338,10 @@ static enum sticps_err check_database_urls(const struct config *config, const ch
                         urls[i].key);
         PQconninfoFree(options);
     }
+    if (config->database.transaction_pooling == CONFIG_ON && config->database.publisher_url == NULL)
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "database.publisher_url is missing: with transaction_pooling it must lead to "
+                    "PostgreSQL itself");
     return STICPS_OK;
 }
 
@@ -437,6 +442,7 @@ enum sticps_err config_load(const char *path, struct config **out, struct sticps
         return rc;
     }
     default_switch(&config->list.is_public, CONFIG_ON);
+    default_switch(&config->database.transaction_pooling, CONFIG_OFF);
     default_switch(&config->lab, CONFIG_OFF);
     default_switch(&config->sti_proof.enabled, CONFIG_ON);
     default_switch(&config->log.access, CONFIG_ON);

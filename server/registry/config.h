@@ -21,7 +21,8 @@ struct config_database {
     /* libpq's; may hold a password: never logged. For the requests, the publisher, `audit verify`
      * and `init`; the last three are NULL when not given: then the first counts. */
     char *url, *publisher_url, *auditor_url, *owner_url;
-    unsigned connections; /* per thread */
+    unsigned connections;                   /* per thread */
+    enum config_switch transaction_pooling; /* url leads to PgBouncer with pool_mode transaction */
 };
 
 struct config_signer {

@@ -97,6 +97,7 @@ static enum sticps_err on_thread_start(struct server_thread *thread, void *arg, 
         .conninfo = daemon->config->database.url,
         .connections = daemon->config->database.connections,
         .application_name = "sticps-registryd",
+        .sessions_change = daemon->config->database.transaction_pooling == CONFIG_ON,
         .log = on_pool_log,
     };
 

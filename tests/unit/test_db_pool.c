@@ -129,6 +129,37 @@ static void queries_are_answered(void **state)
     db_pool_free(pool);
 }
 
+/* As behind a pooler: nothing stays in the session that another client would meet. */
+static void sessions_that_change_are_left_as_they_are(void **state)
+{
+    (void)state;
+    NEED_DATABASE();
+    static const struct db_statement prepared = {"prepared",
+                                                 "SELECT count(*) FROM pg_prepared_statements", 0};
+    struct db_pool *pool = NULL;
+    struct db_pool_options options = {.conninfo = "", .connections = 1, .sessions_change = true};
+    struct seen seen = {0};
+    assert_int_equal(db_pool_new(loop, &options, &pool, NULL), STICPS_OK);
+    for (int i = 0; i < 3; i++)
+        ask_echo(pool, "hällo", &seen);
+    run_until(&seen.calls, 3);
+    assert_int_equal(seen.ok, 3);
+    assert_string_equal(seen.value, "hällo");
+    db_query(pool, &prepared, NULL, 0, on_result, &seen);
+    run_until(&seen.calls, 4);
+    assert_string_equal(seen.value, "0");
+    db_query(pool, &whoami, NULL, 0, on_result, &seen);
+    run_until(&seen.calls, 5);
+    assert_string_equal(seen.value, "0"); /* the server's default */
+    db_query(pool, &wrong, NULL, 0, on_result, &seen);
+    run_until(&seen.calls, 6);
+    assert_string_equal(seen.sqlstate, "42703");
+    ask_echo(pool, "on it goes", &seen);
+    run_until(&seen.calls, 7);
+    assert_int_equal(seen.ok, 6);
+    db_pool_free(pool);
+}
+
 static void an_error_of_sql_is_told_apart(void **state)
 {
     (void)state;
@@ -510,6 +541,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(queries_are_answered),
+        TEST(sessions_that_change_are_left_as_they_are),
         TEST(an_error_of_sql_is_told_apart),
         TEST(the_queue_has_an_end),
         TEST(a_slow_statement_is_ended_by_the_server),
