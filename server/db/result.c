@@ -35,11 +35,11 @@ static const char *field(const PGresult *rows, int code)
 
 /* Errors that say something about the moment and nothing about the statement: no connection,
  * resources, shutdown, timeout, system error, read-only standby, deadlock or a lock that was not to
- * be had. */
+ * be had, a prepared statement that another session has. */
 static bool is_outage(const char *sqlstate)
 {
-    static const char *const prefixes[] = {"08",    "53",    "57P",   "57014", "58",
-                                           "25006", "40001", "40P01", "55P03"};
+    static const char *const prefixes[] = {"08",    "53",    "57P",   "57014", "58",   "25006",
+                                           "40001", "40P01", "55P03", "26000", "42P05"};
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
         if (strncmp(sqlstate, prefixes[i], strlen(prefixes[i])) == 0)
             return true;

@@ -33,8 +33,9 @@ bool db_bool(const PGresult *rows, int row, int column);
 
 /* Fills a result from what libpq gave; `rows` may be NULL. The texts borrow from `rows`, or from
  * `conn` when there are no rows. SQLSTATE 08…, 53… (resources), 57P… (shutdown, crash),
- * 57014 (timeout), 58… (system), 25006 (read-only standby), 40001, 40P01 and 55P03 (locks) count as
- * DB_UNAVAILABLE: worth trying again; all else that is no success is DB_SQL_ERROR. */
+ * 57014 (timeout), 58… (system), 25006 (read-only standby), 40001, 40P01 and 55P03 (locks), 26000
+ * and 42P05 (another session) count as DB_UNAVAILABLE: worth trying again; all else that is no
+ * success is DB_SQL_ERROR. */
 void db_result_fill(struct db_result *out, PGresult *rows, const PGconn *conn);
 
 #endif
