@@ -82,6 +82,10 @@ static const cyaml_schema_field_t sti_proof_fields[] = {
     NUMBER("proofs_per_second", struct config_sti_proof, proofs_per_second),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t export_fields[] = {
+    TEXT("directory", struct config_export, directory),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_value_t port = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint16_t)};
 static const cyaml_schema_field_t cps_url_fields[] = {
     CYAML_FIELD_SEQUENCE("ports", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_cps_url,
@@ -119,6 +123,8 @@ static const cyaml_schema_field_t fields[] = {
                             next_signer, signer_fields),
     CYAML_FIELD_MAPPING("list", CYAML_FLAG_OPTIONAL, struct config, list, list_fields),
     CYAML_FIELD_MAPPING("ca_list", CYAML_FLAG_OPTIONAL, struct config, ca_list, ca_list_fields),
+    CYAML_FIELD_MAPPING_PTR("export", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config,
+                            export, export_fields),
     CYAML_FIELD_MAPPING_PTR("crl", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config, crl,
                             crl_fields),
     CYAML_FIELD_MAPPING("sti_proof", CYAML_FLAG_OPTIONAL, struct config, sti_proof,
@@ -278,6 +284,10 @@ static enum sticps_err check_numbers(struct config *config, const char *path,
         return refuse_period(path, "list", err);
     if (!check_period(config->ca_list.lifetime, &config->ca_list.period))
         return refuse_period(path, "ca_list", err);
+    if (config->export != NULL && config->list.is_public == CONFIG_OFF)
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "export.directory is for everybody to read, and list.public is false: remove "
+                    "one of them");
     if (config->session.refresh_lifetime < config->session.access_lifetime)
         return fail(err, STICPS_ERR_USAGE, path,
                     "session.refresh_lifetime must not be shorter than session.access_lifetime");
@@ -402,6 +412,8 @@ static enum sticps_err resolve_paths(struct config *config, const char *path,
         rc = make_absolute(files[i], folder, err);
     if (rc == STICPS_OK && config->crl != NULL)
         rc = make_absolute(&config->crl->file, folder, err);
+    if (rc == STICPS_OK && config->export != NULL)
+        rc = make_absolute(&config->export->directory, folder, err);
     if (rc == STICPS_OK)
         rc = signer_paths(&config->signer, folder, err);
     if (rc == STICPS_OK && config->next_signer != NULL)

@@ -54,6 +54,10 @@ struct config_ca_list {
     struct config_brake brake;
 };
 
+struct config_export {
+    char *directory; /* where every publication is written for a web server */
+};
+
 struct config_crl {
     char *file; /* the STI-PA's CRL, DER or PEM */
 };
@@ -101,7 +105,8 @@ struct config {
     struct config_signer *next_signer; /* published, does not sign yet; or NULL */
     struct config_list list;
     struct config_ca_list ca_list;
-    struct config_crl *crl; /* NULL: none is served */
+    struct config_crl *crl;       /* NULL: none is served */
+    struct config_export *export; /* NULL: none is made */
     struct config_sti_proof sti_proof;
     struct config_cps_url cps_url;
     enum config_switch lab; /* loopback and private addresses, any port; never in production */

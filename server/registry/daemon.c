@@ -11,6 +11,7 @@
 #include "server/registry/credential.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/database.h"
+#include "server/registry/exporter.h"
 #include "server/registry/list_board.h"
 #include "server/registry/publisher.h"
 #include "server/registry/reload.h"
@@ -267,10 +268,12 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
         rc = proof_service_new(config, &daemon.proofs, err);
     if (rc == STICPS_OK)
         rc = publisher_start(&daemon, &daemon.publisher, err);
-    if (rc == STICPS_OK) {
+    if (rc == STICPS_OK && config->export != NULL)
+        rc = exporter_start(&daemon, &daemon.exporter, err);
+    if (rc == STICPS_OK)
         rc = server_run(daemon.server, err);
-        publisher_stop(daemon.publisher);
-    }
+    publisher_stop(daemon.publisher);
+    exporter_stop(daemon.exporter);
     daemon_clear(&daemon, signer);
     signer_free(next_signer);
     return rc;

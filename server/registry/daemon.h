@@ -16,6 +16,7 @@
 
 struct crl_file;
 struct db_pool;
+struct exporter;
 struct list_board;
 struct publisher;
 struct rate;
@@ -39,6 +40,7 @@ struct daemon {
     struct crl_file *crl; /* NULL when none is configured */
     struct publisher *publisher;
     struct proof_service *proofs; /* NULL: no proof by STI certificate is taken */
+    struct exporter *exporter;    /* NULL when none is configured */
     struct server *server;
     struct reload *reload;
     struct rate *writes; /* of entries, by SP */

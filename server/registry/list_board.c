@@ -117,6 +117,15 @@ void list_board_put(struct list_board *board, struct published_list *list)
     pthread_mutex_unlock(&board->lock);
 }
 
+struct published_list *list_board_get(struct list_board *board, enum list_kind kind)
+{
+    pthread_mutex_lock(&board->lock);
+    struct published_list *list =
+        board->current[kind] != NULL ? published_list_ref(board->current[kind]) : NULL;
+    pthread_mutex_unlock(&board->lock);
+    return list;
+}
+
 int64_t list_board_sequence(struct list_board *board, enum list_kind kind)
 {
     pthread_mutex_lock(&board->lock);

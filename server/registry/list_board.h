@@ -23,6 +23,9 @@ void list_board_leave(struct list_board *board, struct node *node);
  * its kind is ignored. Any thread. */
 void list_board_put(struct list_board *board, struct published_list *list);
 
+/* A reference to the current list of a kind, or NULL. Any thread. */
+struct published_list *list_board_get(struct list_board *board, enum list_kind kind);
+
 /* The sequence of the current list of a kind, 0 when there is none. Any thread. */
 int64_t list_board_sequence(struct list_board *board, enum list_kind kind);
 

@@ -4,6 +4,7 @@
 #include "server/http/worker.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
+#include "server/registry/exporter.h"
 #include "server/registry/published_list.h"
 #include "server/registry/publisher.h"
 #include "server/registry/status_routes.h"
@@ -59,6 +60,17 @@ static void write_publisher(struct metrics *metrics, const struct publisher_stat
                   "1 when the publisher reached the database at its last look.", status->database);
 }
 
+static void write_export(struct metrics *metrics, struct exporter *exporter)
+{
+    struct exporter_status status;
+
+    exporter_status(exporter, &status);
+    metrics_gauge(metrics, "sticps_export_sequence", "Sequence of the newest list in the export.",
+                  (double)status.sequence[LIST_CPS]);
+    metrics_gauge(metrics, "sticps_export_failed", "1 while the export cannot be kept up to date.",
+                  status.trouble[0] != '\0');
+}
+
 void status_metrics(struct request *request)
 {
     struct node *node = node_of(request);
@@ -71,6 +83,8 @@ void status_metrics(struct request *request)
     write_list(metrics, node, &status, now);
     write_ca_list(metrics, node, &status);
     write_publisher(metrics, &status);
+    if (daemon->exporter != NULL)
+        write_export(metrics, daemon->exporter);
     if (daemon->crl != NULL)
         metrics_gauge(metrics, "sticps_crl_failed", "1 while the CRL's file cannot be used.",
                       crl_file_failed(daemon->crl));

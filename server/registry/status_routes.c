@@ -4,6 +4,7 @@
 #include "server/http/request.h"
 #include "server/http/server.h"
 #include "server/registry/daemon.h"
+#include "server/registry/exporter.h"
 #include "server/registry/published_list.h"
 #include "server/registry/publisher.h"
 
@@ -20,7 +21,7 @@ static void add_reason(json_t *reasons, const char *what, const char *detail)
 
 /* What a person must see to although the node serves: taken out of rotation for it, the node would
  * serve nobody. */
-static json_t *warnings_of(const struct publisher_status *status)
+static json_t *warnings_of(const struct daemon *daemon, const struct publisher_status *status)
 {
     json_t *warnings = json_array();
 
@@ -33,6 +34,13 @@ static json_t *warnings_of(const struct publisher_status *status)
                 json_sprintf("the brake holds the %s back: it would lose %zu of %zu entries; bring "
                              "them back, or confirm %s",
                              list_kind_name(kind), held->lost, held->of, held->confirm));
+    }
+    if (daemon->exporter != NULL) {
+        struct exporter_status export;
+
+        exporter_status(daemon->exporter, &export);
+        if (export.trouble[0] != '\0')
+            add_reason(warnings, "export", export.trouble);
     }
     return warnings;
 }
@@ -63,5 +71,5 @@ void status_ready(struct request *request)
     reply_json(request, ready ? 200 : 503,
                json_pack("{s:s, s:I, s:o, s:o}", "status", ready ? "success" : "unavailable",
                          "sequence", (json_int_t)(list != NULL ? list->sequence : 0), "reasons",
-                         reasons, "warnings", warnings_of(&status)));
+                         reasons, "warnings", warnings_of(daemon, &status)));
 }
