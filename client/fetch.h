@@ -3,8 +3,8 @@
  * redirects, no proxy, no cookies, the address checked after DNS, headers and body bounded, one
  * total deadline. libcurl's multi interface underneath; nothing here ever waits.
  *
- * Called by x5u_cache, list_source, deliver and retrieve. Knows no format: any whole answer,
- * whatever its status, is a success here. */
+ * Called by x5u_cache, list_source, deliver, retrieve and provision. Knows no format: any whole
+ * answer, whatever its status, is a success here. */
 #ifndef CLIENT_FETCH_H
 #define CLIENT_FETCH_H
 
@@ -27,6 +27,7 @@ void fetcher_free(struct fetcher *fetcher); /* accepts NULL; closed */
 
 struct fetch_request {
     const char *url;        /* https; the caller has checked its form */
+    const char *method;     /* NULL: POST with a body, else GET */
     unsigned timeout_ms;    /* total, from name resolution to the last byte */
     unsigned connect_ms;    /* of it, until TLS stands; 0: no bound of its own */
     size_t max_body;        /* bytes, after decompression */
@@ -37,7 +38,7 @@ struct fetch_request {
     const char *if_none_match; /* or NULL */
     const char *bearer;        /* token, or NULL */
     const char *content_type;  /* of `body`; NULL for GET */
-    const char *body;          /* POSTed; copied */
+    const char *body;          /* sent; copied */
     size_t body_len;
     bool *transient; /* or NULL. Set before a callback with a failure: another try may go well */
 };

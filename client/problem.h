@@ -1,5 +1,5 @@
 /* What a CPS says when it refuses: RFC 9457 problem details, as far as the body is one. Called by
- * deliver and retrieve. */
+ * deliver, retrieve and provision. */
 #ifndef CLIENT_PROBLEM_H
 #define CLIENT_PROBLEM_H
 

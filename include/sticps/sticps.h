@@ -16,6 +16,7 @@
 #include <sticps/list.h>
 #include <sticps/npdb.h>
 #include <sticps/options.h>
+#include <sticps/provision.h>
 #include <sticps/resolve.h>
 #include <sticps/x5u.h>
 

@@ -7,9 +7,9 @@ import pytest
 
 COMMANDS = [
     "list fetch", "list show", "list reset", "npdb build", "npdb lookup", "resolve", "passport sign",
-    "passport inspect", "passport verify", "deliver", "retrieve",
+    "passport inspect", "passport verify", "deliver", "retrieve", "provision get", "provision put", "provision delete",
 ]  # fmt: skip
-NETWORK = {"list fetch", "passport verify", "deliver", "retrieve"}
+NETWORK = {"list fetch", "passport verify", "deliver", "retrieve", "provision get", "provision put", "provision delete"}
 
 
 def test_version(cli):

@@ -483,3 +483,66 @@ def test_configuration(registry, settings):
         assert done.returncode == 1 and "sti_proof" in done.stderr or "secret" in done.stderr, done.stderr
         reg.reconfigure(sti_proof={key: None for key in bad})
     assert reg.check().returncode == 0
+
+
+# ---- the command ----
+
+
+@pytest.fixture
+def provision(cli, reg, pki, sp1):
+    """A function: provision("put", "--url", …) → (exit status, JSON); options of the same name come last and count."""
+
+    def run(op, *args, **changes):
+        options = {"registry": reg.base_url, "sp": "alpha", "spc": "1234", "key": str(pki.key("sp1")), "x5u": sp1.x5u}
+        words = [word for name, value in (options | changes).items() for word in ("--" + name, value)]
+        return cli.json("provision", op, *words, "--tls-ca", str(pki.tls_ca), "--lab", *args)
+
+    return run
+
+
+def test_the_command(cli, reg, pki, sp1, provision):
+    sp1.delete(ENTRY)
+    url = new_url()
+    status, answer = provision("put", url=url)
+    assert (status, answer["url"], answer["updatedBy"]) == (0, url, "sti:1234"), answer
+    status, answer = provision("get", registry=reg.base_url + "/")
+    assert (status, answer["url"]) == (0, url), answer
+    assert sp1.get(ENTRY).json["url"] == url
+    words = ["--registry", reg.base_url, "--sp", "alpha", "--spc", "1234", "--key", str(pki.key("sp1")), "--x5u", sp1.x5u]
+    done = cli("provision", "get", *words, "--tls-ca", str(pki.tls_ca), "--lab")
+    assert (done.returncode, done.stdout) == (0, url + "\n")
+    assert provision("delete") == (0, {"status": "success"})
+    for op in ("get", "delete"):
+        status, answer = provision(op)
+        assert (status, answer["code"]) == (4, "NOT_FOUND"), answer
+
+
+@pytest.mark.parametrize("changes,named", [
+    ({"sp": "beta"}, "FORBIDDEN"), ({"key": "sp2"}, "PROOF_SIGNATURE"), ({"spc": "5678"}, "PROOF_CERTIFICATE"),
+    ({"x5u": "/none.crt"}, "PROOF_X5U"), ({"url": "https://cps.example.com/#"}, None),
+    ({"url": "https://cps.example.com/a/../b"}, "INVALID")], ids=str)
+def test_the_command_is_refused(pki, cert_server, provision, changes, named):
+    changes = {"url": new_url()} | changes
+    if "key" in changes:
+        changes["key"] = str(pki.key(changes["key"]))
+    if "x5u" in changes:
+        changes["x5u"] = cert_server.url + changes["x5u"]
+    status, answer = provision("put", **changes)
+    if named is None:
+        assert (status, answer["code"]) == (1, "USAGE"), answer
+    else:
+        assert (status, answer["code"]) == (2, "REJECTED") and named in answer["detail"], answer
+
+
+@pytest.mark.parametrize("changes,code", [
+    ({"registry": "http://127.0.0.1"}, "USAGE"), ({"registry": "https://127.0.0.1/?x"}, "USAGE"), ({"sp": "a/b"}, "USAGE"),
+    ({"sp": ".."}, "USAGE"), ({"spc": "12"}, "SPC"), ({"key": "/nonexistent"}, "FILE"), ({"x5u": "http://a.example"}, "USAGE"),
+    ({"url": "https://cps.example.com/\xff"}, "USAGE")], ids=str)
+def test_the_command_sends_nothing_that_is_wrong(provision, changes, code):
+    status, answer = provision("put", **({"url": new_url()} | changes))
+    assert (status, answer["code"]) == (1, code), answer
+
+
+def test_the_command_without_a_registry(provision):
+    status, answer = provision("get", registry="https://127.0.0.1:1")
+    assert (status, answer["code"]) == (3, "FETCH"), answer
