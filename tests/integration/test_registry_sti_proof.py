@@ -344,7 +344,7 @@ def test_other_functions_know_no_proof(reg):
     calls = {
         "entry_list": "caller_id(%s), 'alpha', 10, ''", "account_get": "caller_id(%s), 'alpha'",
         "entry_put_all": "caller_id(%s), '127.0.0.1', 'alpha', '{1234}', '{https://x.example.com}', false",
-        "audit_list": "caller_id(%s), 10, NULL", "publication_request": "caller_id(%s), NULL",
+        "audit_list": "caller_id(%s), 10, NULL", "publication_list": "caller_id(%s), 10, NULL",
         "spc_put": "caller_id(%s), NULL, 'alpha', '4444', true",
         "user_put": "caller_id(%s), NULL, 'alpha', 'mallory', 'sp-admin', 'x'",
     }
