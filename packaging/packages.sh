@@ -13,6 +13,8 @@ PACKAGES_TEST="g++ libcmocka-dev python3 python3-pytest python3-jwt python3-cryp
     python3-jsonschema python3-yaml softhsm2 nginx haproxy secsipidx iproute2 libfaketime pgbouncer"
 # the tests' linter of docs/openapi.yaml, where node and npm did not come from elsewhere
 PACKAGES_NODE="nodejs npm"
+# test.sh --preset coverage
+PACKAGES_COVERAGE="gcovr"
 # tests/bench/run
 PACKAGES_BENCH="nginx wrk postgresql-contrib"
 

@@ -3,14 +3,15 @@
 # (pytest), under one private PostgreSQL. The last line says "N passed, N failed"; exit 0 only when
 # something ran and nothing failed.
 #
-#   test.sh [--preset release|debug|asan|tsan] [--only unit|integration] [--no-install] [-- PYTEST ARGUMENTS]
+#   test.sh [--preset release|debug|asan|tsan|coverage] [--only unit|integration] [--no-install] [-- PYTEST ARGUMENTS]
 #
 # With asan and tsan the daemons and the command that the integration tests drive are the instrumented
-# ones, and any finding in their output fails the test.
+# ones, and any finding in their output fails the test. With coverage, which is built as release is, the lines of
+# server/ that ran are counted and printed by folder; less than 90 % of them in a whole run counts as a failure.
 set -eu
 
 usage() {
-    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    sed -n '2,10s/^# \{0,1\}//p' "$0"
     exit "$1"
 }
 
@@ -29,7 +30,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-case $preset in release | debug | asan | tsan) ;; *) usage 1 >&2 ;; esac
+case $preset in release | debug | asan | tsan | coverage) ;; *) usage 1 >&2 ;; esac
 case $only in all | unit | integration) ;; *) usage 1 >&2 ;; esac
 
 python=/usr/bin/python3
@@ -40,6 +41,7 @@ if [ "${STICPS_TEST_INSIDE:-}" != yes ]; then
     cd "$root"
     mkdir -p "$results"
     rm -f "$results"/*.xml
+    [ "$preset" != coverage ] || find "$build" -name '*.gcda' -delete
     started=$(date +%s)
     if [ $install = yes ]; then
         echo "== packages"
@@ -48,6 +50,8 @@ if [ "${STICPS_TEST_INSIDE:-}" != yes ]; then
         packages_install $PACKAGES_BUILD $PACKAGES_RUN $PACKAGES_TEST
         # shellcheck disable=SC2086
         command -v npm >/dev/null || packages_install $PACKAGES_NODE
+        # shellcheck disable=SC2086
+        [ "$preset" != coverage ] || packages_install $PACKAGES_COVERAGE
     fi
     echo "== build ($preset)"
     cmake --preset "$preset" -DBUILD_TESTING=ON >"$results/cmake.log" 2>&1 || { cat "$results/cmake.log" >&2; exit 1; }
@@ -61,6 +65,11 @@ if [ "${STICPS_TEST_INSIDE:-}" != yes ]; then
         echo "0 passed, 1 failed"
         exit 1
     }
+    whole=no
+    [ "$only" != all ] || [ $# -gt 0 ] || whole=yes
+    if [ "$preset" = coverage ]; then
+        $python "$root/packaging/coverage.py" "$root" "$build" $whole
+    fi
     exec $python "$root/packaging/test_totals.py" "$results" "$only"
 fi
 

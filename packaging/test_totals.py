@@ -25,7 +25,10 @@ def read(path):
 def main():
     results, only = Path(sys.argv[1]), sys.argv[2]
     passed, failed = 0, []
-    for runner in ("unit", "integration") if only == "all" else (only,):
+    runners = ["unit", "integration"] if only == "all" else [only]
+    if (results / "coverage.xml").exists():
+        runners.append("coverage")
+    for runner in runners:
         try:
             ok, bad, skipped = read(results / f"{runner}.xml")
         except (OSError, ElementTree.ParseError) as error:
