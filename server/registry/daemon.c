@@ -85,7 +85,8 @@ static void on_second(struct timer *timer)
 
     node_stats_pool(&node->stats, node->pool);
     if (node->daemon->proofs != NULL && server_thread_index(node->thread) == 0)
-        proof_service_look(node->daemon->proofs, node->lists[LIST_CA], node->daemon->crl);
+        proof_service_look(node->daemon->proofs, node->lists[LIST_CA], node->daemon->crl,
+                           clock_now(node->daemon->clock));
     timer_start(node->thread, timer, 1000, on_second);
 }
 

@@ -88,8 +88,8 @@ void status_metrics(struct request *request)
     if (daemon->crl != NULL)
         metrics_gauge(metrics, "sticps_crl_failed", "1 while the CRL's file cannot be used.",
                       crl_file_failed(daemon->crl));
-    if (daemon->proofs != NULL)
-        proof_desk_write(metrics, daemon->nodes, server_threads(daemon->server));
+    if (daemon->proofs != NULL && daemon->config->ca_list.directory != NULL)
+        proof_desk_write(metrics, daemon->proofs, daemon->nodes, server_threads(daemon->server));
     node_stats_write(metrics, daemon->nodes, server_threads(daemon->server));
     metrics_certificates(metrics, daemon->server, now);
     metrics_days_left(metrics, "signer", cert_chain_not_after(daemon->signer->chain), now);

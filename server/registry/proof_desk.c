@@ -25,6 +25,8 @@ struct proof_service {
     struct rate *fetches, *proofs;
     int64_t sequence; /* of the list that was taken, or that could not be */
     struct crl *crl;  /* a reference: the one that was taken with it */
+    int64_t expires;  /* Unix seconds: of what was taken; 0: nothing was */
+    counter open;     /* 1: proofs can be judged */
 };
 
 /* ---- the daemon's ---- */
@@ -132,11 +134,14 @@ static enum sticps_err take(struct proof_service *service, const struct publishe
     /* A CRL that is overdue may lack whom it should have: nobody is believed until it is there. */
     if (service->crl != NULL && crl_next_update(service->crl) < expires)
         expires = crl_next_update(service->crl);
-    return trust_publish(service->trust, anchors, service->crl, expires, err);
+    rc = trust_publish(service->trust, anchors, service->crl, expires, err);
+    if (rc == STICPS_OK)
+        service->expires = expires;
+    return rc;
 }
 
-void proof_service_look(struct proof_service *service, const struct published_list *list,
-                        struct crl_file *file)
+static void look_for_news(struct proof_service *service, const struct published_list *list,
+                          struct crl_file *file)
 {
     struct sticps_error err = {0};
     struct crl *crl = file != NULL ? crl_file_list(file) : NULL;
@@ -151,6 +156,21 @@ void proof_service_look(struct proof_service *service, const struct published_li
     service->sequence = list->sequence;
     if (take(service, list, &err) != STICPS_OK)
         log_error("proofs by STI certificate go on with the STI-CAs of before: %s", err.text);
+}
+
+void proof_service_look(struct proof_service *service, const struct published_list *list,
+                        struct crl_file *file, int64_t now)
+{
+    look_for_news(service, list, file);
+    bool open = now < service->expires, was = counter_read(&service->open) != 0;
+    counter_set(&service->open, open);
+    if (open && !was)
+        log_info("proofs by STI certificate are taken");
+    else if (was && !open)
+        log_error("NO PROOF BY STI CERTIFICATE IS TAKEN: the %s",
+                  service->crl != NULL && crl_next_update(service->crl) <= now
+                      ? "CRL should have been replaced by now (nextUpdate)"
+                      : "list of STI-CAs has expired");
 }
 
 /* ---- a thread's ---- */
@@ -174,7 +194,8 @@ void proof_desk_close(struct proof_desk *desk)
     desk->service = NULL;
 }
 
-void proof_desk_write(struct metrics *metrics, const struct node *nodes, size_t len)
+void proof_desk_write(struct metrics *metrics, const struct proof_service *service,
+                      const struct node *nodes, size_t len)
 {
     static const char *const names[] = {"accepted", "refused", "limited", "busy"};
     uint64_t verdicts[4] = {0}, pending = 0;
@@ -192,6 +213,10 @@ void proof_desk_write(struct metrics *metrics, const struct node *nodes, size_t 
                    "Proofs by STI certificate, before the database was asked, by verdict.");
     for (size_t j = 0; j < 4; j++)
         metrics_sample(metrics, METRICS_LABELS({"verdict", names[j]}), (double)verdicts[j]);
+    metrics_gauge(
+        metrics, "sticps_sti_proofs_open",
+        "1 while the approved STI-CAs, and the CRL if there is one, are there and current.",
+        (double)counter_read(&service->open));
     metrics_gauge(metrics, "sticps_sti_proof_fetches", "STI certificates being fetched now.",
                   (double)pending);
 }

@@ -34,9 +34,10 @@ enum sticps_err proof_service_new(const struct config *config, struct proof_serv
 void proof_service_free(struct proof_service *service);
 
 /* Takes over the list of STI-CAs (NULL: there is none yet) and the CRL (NULL: none is configured)
- * when either has changed. On one thread, every second. */
+ * when either has changed, and says in the log when they begin or cease to be of use. On one
+ * thread, every second. `now` in Unix seconds. */
 void proof_service_look(struct proof_service *service, const struct published_list *list,
-                        struct crl_file *crl);
+                        struct crl_file *crl, int64_t now);
 
 /* Fetches that a client's address causes, and good proofs of an SPC. Any thread. */
 struct rate *proof_service_fetches(struct proof_service *service);
@@ -60,7 +61,8 @@ enum sticps_err proof_desk_open(struct proof_desk *desk, struct proof_service *s
 /* At the thread's end. Harmless for one that was never opened; the counters stay. */
 void proof_desk_close(struct proof_desk *desk);
 
-/* The families of all nodes, summed. */
-void proof_desk_write(struct metrics *metrics, const struct node *nodes, size_t len);
+/* The families of the service and of all nodes' desks, summed. */
+void proof_desk_write(struct metrics *metrics, const struct proof_service *service,
+                      const struct node *nodes, size_t len);
 
 #endif

@@ -410,10 +410,13 @@ def test_revoked(registry, settings, pki, cert_server, tmp_path):
     wait_until(lambda: good.get(ENTRY).status == 401, 20, 0.2, what="the new CRL counts")
     make_crl(pki, path, serial)  # the same number of another issuer
     wait_until(lambda: good.get(ENTRY).status == 200, 20, 0.2, what="the next CRL counts")
+    assert metric(reg, "sticps_sti_proofs_open ") == 1
     make_crl(pki, path, issuer=issuer, next_update=-60)
     reply = wait_until(lambda: r if (r := good.get(ENTRY)).status == 503 else None, 20, 0.2, what="an overdue CRL")
     assert_refused(reply, 503, "UNAVAILABLE")
     assert reply.headers["retry-after"]
+    wait_until(lambda: "NO PROOF BY STI CERTIFICATE IS TAKEN: the CRL" in reg.log_text(), 5)
+    assert metric(reg, "sticps_sti_proofs_open ") == 0
 
 
 def test_a_crl_that_is_configured_is_waited_for(registry, settings, pki, cert_server, tmp_path):
