@@ -2,6 +2,7 @@
 
 #include "common/base64url.h"
 #include "common/json_write.h"
+#include "common/openssl_error.h"
 #include "common/url.h"
 
 #include <openssl/evp.h>
@@ -205,7 +206,10 @@ bool request_token_is_one(const char *text, size_t len)
 static bool body_hash(const void *body, size_t len, char out[BODY_HASH_SIZE])
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
-    if (EVP_Digest(body, len, digest, NULL, EVP_sha256(), NULL) != 1)
+    openssl_begin();
+    bool done = EVP_Digest(body, len, digest, NULL, EVP_sha256(), NULL) == 1;
+    openssl_end();
+    if (!done)
         return false;
     memcpy(out, "sha256-", 7);
     EVP_EncodeBlock((unsigned char *)out + 7, digest, sizeof(digest));
@@ -260,7 +264,9 @@ static enum request_token_fault check_body(const struct request_token *token,
         return REQUEST_TOKEN_GOOD;
     if (token->body == NULL)
         return fault(err, REQUEST_TOKEN_CLAIM, "body", "is missing, and the request has a body");
-    if (body_hash(facts->body, facts->body_len, hash) && strcmp(token->body, hash) == 0)
+    if (!body_hash(facts->body, facts->body_len, hash))
+        return fault(err, REQUEST_TOKEN_NO_MEMORY, "", "out of memory");
+    if (strcmp(token->body, hash) == 0)
         return REQUEST_TOKEN_GOOD;
     return fault(err, REQUEST_TOKEN_MISMATCH, "body",
                  "is not \"sha256-\" and the base64 of the SHA-256 of this request's body");
@@ -367,7 +373,10 @@ enum sticps_err request_token_sign(const struct request_facts *facts, const stru
         return fail(err, STICPS_ERR_USAGE, "exp", "a lifetime is 1 to 60 seconds from now");
     if (x5u_check(x5u, strlen(x5u), true, &why) != STICPS_OK)
         return fail(err, STICPS_ERR_USAGE, "x5u", "x5u: %s", why.text);
-    if (RAND_bytes(random, sizeof(random)) != 1 || !body_hash(facts->body, facts->body_len, hash))
+    openssl_begin();
+    bool drawn = RAND_bytes(random, sizeof(random)) == 1;
+    openssl_end();
+    if (!drawn || !body_hash(facts->body, facts->body_len, hash))
         return fail(err, STICPS_ERR_CRYPTO, NULL, "OpenSSL has no random numbers or no SHA-256");
     jti[base64url_encode(random, sizeof(random), jti)] = '\0';
 

@@ -67,8 +67,8 @@ enum request_token_fault request_token_parse(const char *text, size_t len, bool 
                                              struct sticps_error *err) STICPS_MUST_CHECK;
 void request_token_free(struct request_token *token); /* accepts NULL */
 
-/* Is it of this request, and good at `now` (Unix seconds)? MISMATCH, TIME, or CLAIM when a request
- * with a body has a token without. */
+/* Is it of this request, and good at `now` (Unix seconds)? MISMATCH, TIME, CLAIM when a request
+ * with a body has a token without, or NO_MEMORY. */
 enum request_token_fault request_token_check(const struct request_token *token,
                                              const struct request_facts *facts, int64_t now,
                                              struct sticps_error *err) STICPS_MUST_CHECK;

@@ -691,6 +691,42 @@ static void the_cache_is_bounded(void **state)
     bench_free(bench);
 }
 
+/* What credentials_known says beforehand, and whether credentials_get then starts a fetch. */
+static void expect_known(struct bench *bench, const char *url, bool known)
+{
+    struct credential_wait wait = {0};
+    struct credential_answer answer;
+    int before = site(&bench->net, url)->fetches;
+    assert_int_equal(credentials_known(bench->credentials, url, bench->now), known);
+    credentials_get(bench->credentials, url, bench->now, &wait, &answer);
+    assert_int_equal(site(&bench->net, url)->fetches, before + !known);
+    credentials_cancel(&wait);
+}
+
+static void a_caller_can_tell_whether_a_fetch_would_start(void **state)
+{
+    (void)state;
+    struct bench *bench = ready_bench();
+    site(&bench->net, URL_A)->pem = good_pem();
+    site(&bench->net, URL_B)->pem = pem_of(pki_sti_spec(key, other_ca, other_ca_key));
+    for (int i = 0; i < 2; i++) {
+        const char *url = i == 0 ? URL_A : URL_B; /* a good one, and a stranger's */
+        expect_known(bench, url, false);
+        expect_known(bench, url, true); /* joins the fetch */
+        net_answer(&bench->net);
+        expect_known(bench, url, true);
+    }
+    trust_only(bench, other_ca,
+               TRUST_FOREVER); /* the good is judged again, the refused asked anew */
+    expect_known(bench, URL_A, true);
+    expect_known(bench, URL_B, false);
+    net_answer(&bench->net);
+    bench->now += 40 * PKI_DAY;
+    expect_known(bench, URL_A, false);
+    net_answer(&bench->net);
+    bench_free(bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -712,6 +748,7 @@ int main(void)
         cmocka_unit_test(fetches_under_way_are_bounded),
         cmocka_unit_test(a_request_that_is_gone_is_forgotten),
         cmocka_unit_test(the_cache_is_bounded),
+        cmocka_unit_test(a_caller_can_tell_whether_a_fetch_would_start),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

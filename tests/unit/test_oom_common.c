@@ -4,9 +4,11 @@
  *
  * Our own allocations are caught by the linker (--wrap), OpenSSL's and jansson's by their hooks. */
 #include "common/cert.h"
+#include "common/crl.h"
 #include "common/json_doc.h"
 #include "common/key.h"
 #include "common/passport.h"
+#include "common/request_token.h"
 #include "common/signed_list.h"
 #include "common/strict_json.h"
 
@@ -51,6 +53,10 @@ static char *passport_token, *list_token, *trust_token, *envelope;
 static size_t passport_len, list_len, trust_len;
 static struct jws list_jws, trust_jws;
 static struct passport *passport;
+static char *request_text;
+static size_t request_len;
+static unsigned char *crl_bytes;
+static int crl_bytes_len;
 static char key_path[] = "/tmp/sticps-test-oom-XXXXXX";
 
 static const struct passport_rules passport_rules = PASSPORT_RULES_DEFAULT;
@@ -67,6 +73,9 @@ static const struct cps_entry entries[] = {{{"1234"}, "https://a.example/cps/com
                                            {{"5678"}, "https://b.example/cps/company/5678"}};
 #define X5U "https://sti-pa.com/download/v1/certificate/certificateId_1.crt"
 #define WEEK (7 * PKI_DAY)
+static const struct request_facts facts = {
+    "provision", "https://registry.example.com", "PUT", "/api/v1/account/a/cps/818H", "{}", 2};
+static const struct spc iss = {"818H"};
 
 /* ---- the calls ---- */
 
@@ -205,6 +214,49 @@ static enum sticps_err call_passport_verify(void)
 static enum sticps_err call_passport_verify_forged(void)
 {
     return passport_verify_signature(passport, stranger, NULL);
+}
+
+static enum sticps_err call_request_sign(void)
+{
+    char *token;
+    size_t len;
+    enum sticps_err rc =
+        request_token_sign(&facts, &iss, claims.x5u, PKI_NOW, 60, key, &token, &len, NULL);
+    if (rc == STICPS_OK) {
+        assert_int_equal(len, request_len);
+        free(token);
+    }
+    return rc;
+}
+
+static enum sticps_err call_request_read(void)
+{
+    struct request_token *token;
+    enum request_token_fault fault =
+        request_token_parse(request_text, request_len, false, &token, NULL);
+    if (fault == REQUEST_TOKEN_NO_MEMORY)
+        return STICPS_ERR_NO_MEMORY;
+    assert_int_equal(fault, REQUEST_TOKEN_GOOD);
+    fault = request_token_check(token, &facts, PKI_NOW, NULL);
+    enum sticps_err rc = request_token_verify(token, sti, NULL);
+    request_token_free(token);
+    if (fault == REQUEST_TOKEN_NO_MEMORY)
+        return STICPS_ERR_NO_MEMORY;
+    assert_int_equal(fault, REQUEST_TOKEN_GOOD);
+    return rc;
+}
+
+/* Memory that is short must never make a certificate a good one again. */
+static enum sticps_err call_crl(void)
+{
+    struct crl *crl;
+    enum sticps_err rc = crl_parse(crl_bytes, (size_t)crl_bytes_len, STICPS_ERR_FILE, &crl, NULL);
+    if (rc == STICPS_OK) {
+        assert_true(crl_revokes(crl, leaf));
+        assert_false(crl_revokes(crl, signer));
+        crl_unref(crl);
+    }
+    return rc;
 }
 
 static enum sticps_err call_chain_pem(void)
@@ -367,6 +419,9 @@ static const struct {
     {"passport_verify_signature", call_passport_verify, STICPS_OK, MAY(CRYPTO)},
     {"passport_verify_signature, forged", call_passport_verify_forged,
      STICPS_ERR_INVALID_IDENTITY_HEADER, MAY(CRYPTO)},
+    {"request_token_sign", call_request_sign, STICPS_OK, MAY(CRYPTO)},
+    {"request_token_parse", call_request_read, STICPS_OK, MAY(CRYPTO)},
+    {"crl_parse", call_crl, STICPS_OK, MAY(FILE)},
     {"cert_chain_parse, PEM", call_chain_pem, STICPS_OK, MAY(FILE)},
     {"cert_chain_parse, DER", call_chain_der, STICPS_OK, MAY(FILE)},
     {"anchors_add", call_anchors, STICPS_OK, MAY(FILE)},
@@ -483,6 +538,28 @@ static void make_tokens(void)
     size_t size = list_len + 64;
     envelope = malloc(size);
     snprintf(envelope, size, "{\"status\":\"success\",\"cpsList\":\"%s\"}", list_token);
+    assert_int_equal(request_token_sign(&facts, &iss, claims.x5u, PKI_NOW, 60, key, &request_text,
+                                        &request_len, NULL),
+                     STICPS_OK);
+}
+
+static void make_crl(EVP_PKEY *ca_key)
+{
+    X509_CRL *list = X509_CRL_new();
+    X509_REVOKED *revoked = X509_REVOKED_new();
+    ASN1_TIME *at = ASN1_TIME_set(NULL, PKI_NOW);
+    X509_REVOKED_set_serialNumber(revoked, X509_get_serialNumber(leaf));
+    X509_REVOKED_set_revocationDate(revoked, at);
+    X509_CRL_set_version(list, X509_CRL_VERSION_2);
+    X509_CRL_set_issuer_name(list, X509_get_subject_name(ca));
+    X509_CRL_set1_lastUpdate(list, at);
+    X509_CRL_set1_nextUpdate(list, at);
+    X509_CRL_add0_revoked(list, revoked);
+    assert_true(X509_CRL_sign(list, ca_key, EVP_sha256()) > 0);
+    crl_bytes_len = i2d_X509_CRL(list, &crl_bytes);
+    assert_true(crl_bytes_len > 0);
+    ASN1_TIME_free(at);
+    X509_CRL_free(list);
 }
 
 static int set_up(void **state)
@@ -492,6 +569,7 @@ static int set_up(void **state)
     key = pki_p256();
     make_certificates(ca_key);
     make_tokens();
+    make_crl(ca_key);
     EVP_PKEY_free(ca_key);
     int fd = mkstemp(key_path);
     FILE *file = fdopen(fd, "w");
@@ -520,6 +598,8 @@ static int tear_down(void **state)
     free(signer_chain);
     free(ca_pem);
     OPENSSL_free(leaf_der);
+    OPENSSL_free(crl_bytes);
+    free(request_text);
     cert_chain_unref(sti);
     cert_chain_unref(list_signer);
     cert_chain_unref(stranger);
