@@ -329,6 +329,11 @@ static bool set_transport(struct fetch *fetch, const struct fetch_request *reque
     const curl_version_info_data *version = curl_version_info(CURLVERSION_NOW);
     if (version->cainfo == NULL || access(version->cainfo, R_OK) != 0)
         curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+    if (request->anew) {
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+        curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    }
     if (request->gzip)
         ok = ok && curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip") == CURLE_OK;
     if (request->client_certificate && options->tls_cert != NULL)

@@ -35,6 +35,7 @@ struct fetch_request {
     bool private_addresses; /* loopback and private ranges are open (always so with the lab option)
                              */
     bool client_certificate;
+    bool anew;                 /* a connection and a TLS handshake of its own */
     const char *if_none_match; /* or NULL */
     const char *bearer;        /* token, or NULL */
     const char *content_type;  /* of `body`; NULL for GET */

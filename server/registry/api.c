@@ -117,13 +117,13 @@ bool api_result_ok(struct request *request, const struct db_result *result)
 
 /* ---- what a function returned ---- */
 
-static void reply_with_secret(struct request *request, int status, const char *text,
-                              const struct api_dress *dress)
+/* The body with a member more; `value` is taken over. */
+static void reply_with(struct request *request, int status, const char *text, const char *name,
+                       json_t *value)
 {
     json_t *body = json_loads(text, 0, NULL);
 
-    if (body == NULL ||
-        json_object_set_new(body, dress->secret_name, json_string(dress->secret)) != 0) {
+    if (json_object_set_new(body, name, value) != 0) {
         json_decref(body);
         reply_problem(request, &PROBLEM_INTERNAL, "the request could not be completed");
         return;
@@ -165,7 +165,9 @@ static void reply_outcome(struct request *request, const PGresult *rows,
     if (status == 204)
         reply_empty(request, status);
     else if (dress->secret != NULL)
-        reply_with_secret(request, status, body, dress);
+        reply_with(request, status, body, dress->secret_name, json_string(dress->secret));
+    else if (dress->check != NULL)
+        reply_with(request, status, body, "check", json_incref(dress->check));
     else
         reply_json_text(request, status, body, strlen(body));
 }

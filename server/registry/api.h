@@ -87,6 +87,7 @@ void api_end(struct api *call);
 struct api_dress {
     const char *location;             /* of what was created, from the request's memory; or NULL */
     const char *secret_name, *secret; /* to be added to the body, shown this once; or NULL */
+    json_t *check;                    /* to be added to the body as "check"; borrowed; or NULL */
 };
 
 /* Calls "SELECT * FROM function($1 …)" with the caller's session and address in params[0] and

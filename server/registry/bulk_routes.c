@@ -4,6 +4,7 @@
 #include "server/http/router.h"
 #include "server/registry/api.h"
 #include "server/registry/bulk_map.h"
+#include "server/registry/cps_checks.h"
 #include "server/registry/credential.h"
 #include "server/registry/daemon.h"
 #include "server/registry/write_rate.h"
@@ -61,6 +62,24 @@ static const char *read_dry_run(struct api *call)
     return text != NULL ? text : "false";
 }
 
+/* What waits for the database, and for the checks of the CPSs where there are any. */
+struct put {
+    struct bulk_map map;
+    const char *sp, *dry_run;  /* of the request's memory */
+    struct cps_checks *checks; /* NULL without */
+    char *caller;              /* in place of the credential, after the checks */
+};
+
+static void free_put(void *arg)
+{
+    struct put *put = arg;
+
+    bulk_map_clear(&put->map);
+    cps_checks_free(put->checks);
+    free(put->caller);
+    free(put);
+}
+
 /* ---- the answer ---- */
 
 /* The function names the SPCs that are not the account's by their places. */
@@ -84,21 +103,43 @@ static json_t *not_owned(const struct bulk_map *map, const char *places)
     return errors;
 }
 
+static void reply_with_checks(struct request *request, const struct put *put, const char *text)
+{
+    json_t *body = json_loads(text, 0, NULL);
+
+    json_object_set_new(body, "checks", cps_checks_json(put->checks));
+    reply_json(request, 200, body);
+}
+
+/* Replies unless it went well; true when it did. */
+static bool went_well(struct request *request, const struct db_result *result,
+                      const struct bulk_map *map)
+{
+    const char *outcome = db_text(result->rows, 0, 0), *body = db_text(result->rows, 0, 2);
+
+    if (strcmp(outcome, "OK") == 0)
+        return true;
+    api_reply_refusal_errors(request, outcome, db_text(result->rows, 0, 1), 0,
+                             body[0] != '\0' ? not_owned(map, body) : NULL);
+    return false;
+}
+
 static void on_put(const struct db_result *result, void *arg)
 {
     struct pending *pending = arg;
     struct request *request = pending_request(pending);
+    const struct put *put = pending_data(pending);
 
     if (request != NULL && api_result_ok(request, result)) {
-        const char *outcome = db_text(result->rows, 0, 0), *body = db_text(result->rows, 0, 2);
+        const char *body = db_text(result->rows, 0, 2);
 
-        write_rate_count(request, outcome);
-        if (strcmp(outcome, "OK") == 0)
+        write_rate_count(request, db_text(result->rows, 0, 0));
+        if (!went_well(request, result, &put->map))
+            ;
+        else if (put->checks == NULL)
             reply_json_text(request, 200, body, strlen(body));
         else
-            api_reply_refusal_errors(request, outcome, db_text(result->rows, 0, 1), 0,
-                                     body[0] != '\0' ? not_owned(pending_data(pending), body)
-                                                     : NULL);
+            reply_with_checks(request, put, body);
     }
     pending_done(pending);
 }
@@ -128,46 +169,134 @@ static void write_arrays(const struct bulk_map *map, struct json_write *spcs,
         abort();
 }
 
-static void free_map(void *map)
+/* Runs one of the two functions that take the mapping. `last` is true or false for entry_put_all,
+ * and NULL for the one without it. */
+static void query(struct pending *pending, const struct db_statement *statement,
+                  const char *credential, const char *last, db_callback *done)
 {
-    bulk_map_clear(map);
-    free(map);
+    struct request *request = pending_request(pending);
+    const struct put *put = pending_data(pending);
+    struct json_write spcs, urls;
+
+    write_arrays(&put->map, &spcs, &urls);
+    const char *params[] = {credential, request_client(request), put->sp, spcs.data, urls.data,
+                            last};
+    db_query(node_of(request)->pool, statement, params, 0, done, pending);
+    json_write_clear(&spcs);
+    json_write_clear(&urls);
 }
 
-static void run(struct api *call, const char *sp, struct bulk_map *map, const char *dry_run)
+static void run(struct pending *pending, const char *credential)
 {
     static const struct db_statement statement = {
         "entry_put_all",
         "SELECT * FROM entry_put_all(" CREDENTIAL
         ", $2::inet, $3, $4::text[], $5::text[], $6::boolean)",
         6};
-    struct request *request = call->request;
-    struct json_write spcs, urls;
+    const struct put *put = pending_data(pending);
 
-    write_arrays(map, &spcs, &urls);
-    const char *params[] = {
-        credential_of(request), request_client(request), sp, spcs.data, urls.data, dry_run};
-    struct pending *pending = pending_new(request, 0, map, free_map);
-    db_query(node_of(request)->pool, &statement, params, 0, on_put, pending);
-    json_write_clear(&spcs);
-    json_write_clear(&urls);
-    api_end(call);
+    query(pending, &statement, credential, put->dry_run, on_put);
 }
+
+/* ---- checks before it (cps_check in the configuration) ---- */
+
+/* 422 for every entry whose CPS does not answer; 503 when that could not be found out. */
+static void refuse(struct request *request, const struct put *put, enum checker_verdict verdict)
+{
+    json_t *errors = json_array();
+    char pointer[BULK_POINTER_SIZE];
+
+    for (size_t i = 0; i < put->map.len; i++) {
+        const struct bulk_entry *entry = &put->map.entries[i];
+        const struct checker_result *result = cps_checks_of(put->checks, entry->url);
+
+        if (result->verdict != verdict)
+            continue;
+        bulk_pointer(&put->map, entry, pointer);
+        problem_add(errors, pointer, "%s", result->detail);
+    }
+    if (verdict == CHECKER_BAD) {
+        cps_checks_refuse_all(request, errors);
+        return;
+    }
+    cps_checks_refuse(request, verdict, "",
+                      json_string_value(json_object_get(json_array_get(errors, 0), "detail")));
+    json_decref(errors);
+}
+
+static void on_checked(struct pending *pending)
+{
+    struct request *request = pending_request(pending);
+    struct put *put = pending_data(pending);
+    enum checker_verdict verdict = cps_checks_verdict(put->checks);
+
+    if (request != NULL && verdict == CHECKER_GOOD) {
+        run(pending, put->caller);
+        return;
+    }
+    if (request != NULL) {
+        write_rate_count(request, "OK"); /* it has made us work for this SP */
+        refuse(request, put, verdict);
+    }
+    pending_done(pending);
+}
+
+static void on_allowed(const struct db_result *result, void *arg)
+{
+    struct pending *pending = arg;
+    struct request *request = pending_request(pending);
+    struct put *put = pending_data(pending);
+
+    if (request == NULL || !api_result_ok(request, result)) {
+        pending_done(pending);
+        return;
+    }
+    if (!went_well(request, result, &put->map)) {
+        write_rate_count(request, db_text(result->rows, 0, 0));
+        pending_done(pending);
+        return;
+    }
+    put->caller = cps_checks_caller(db_text(result->rows, 0, 2));
+    for (size_t i = 0; i < put->map.len; i++)
+        cps_checks_add(put->checks, put->map.entries[i].url);
+    cps_checks_run(put->checks, pending, on_checked);
+}
+
+static void run_checked(struct pending *pending, struct put *put)
+{
+    static const struct db_statement statement = {"entry_put_all_allowed",
+                                                  "SELECT * FROM entry_put_all_allowed(" CREDENTIAL
+                                                  ", $2::inet, $3, $4::text[], $5::text[])",
+                                                  5};
+    struct request *request = pending_request(pending);
+
+    put->checks = cps_checks_new(request);
+    query(pending, &statement, credential_of(request), NULL, on_allowed);
+}
+
+/* ---- the route ---- */
 
 void bulk_put(struct request *request)
 {
-    struct bulk_map *map = calloc(1, sizeof(*map));
+    struct put *put = calloc(1, sizeof(*put));
     struct api call;
 
-    if (map == NULL)
+    if (put == NULL)
         abort();
     api_begin(&call, request);
-    const char *sp = api_sp(&call);
-    const char *dry_run = read_dry_run(&call);
-    read_body(&call, map);
+    put->sp = api_sp(&call);
+    put->dry_run = read_dry_run(&call);
+    read_body(&call, &put->map);
     check_if_match(&call);
-    if (api_refused(&call))
-        free_map(map);
+    if (api_refused(&call)) {
+        free_put(put);
+        return;
+    }
+    struct pending *pending = pending_new(request, 0, put, free_put);
+
+    if (cps_checks_policy(request) == CONFIG_CHECK_OFF)
+        run(pending, credential_of(request));
     else
-        run(&call, sp, map, dry_run);
+        run_checked(pending, put);
+    api_end(&call);
 }

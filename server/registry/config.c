@@ -92,6 +92,17 @@ static const cyaml_schema_field_t cps_url_fields[] = {
                          ports, &port, 0, 64),
     CYAML_FIELD_END,
 };
+static const cyaml_strval_t policies[] = {
+    {"off", CONFIG_CHECK_OFF},
+    {"warn", CONFIG_CHECK_WARN},
+    {"require", CONFIG_CHECK_REQUIRE},
+};
+static const cyaml_schema_field_t cps_check_fields[] = {
+    CYAML_FIELD_ENUM("policy", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct config_cps_check,
+                     policy, policies, 3),
+    NUMBER("timeout_ms", struct config_cps_check, timeout_ms),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t session_fields[] = {
     NUMBER("access_lifetime", struct config_session, access_lifetime),
     NUMBER("refresh_lifetime", struct config_session, refresh_lifetime),
@@ -130,6 +141,8 @@ static const cyaml_schema_field_t fields[] = {
     CYAML_FIELD_MAPPING("sti_proof", CYAML_FLAG_OPTIONAL, struct config, sti_proof,
                         sti_proof_fields),
     CYAML_FIELD_MAPPING("cps_url", CYAML_FLAG_OPTIONAL, struct config, cps_url, cps_url_fields),
+    CYAML_FIELD_MAPPING("cps_check", CYAML_FLAG_OPTIONAL, struct config, cps_check,
+                        cps_check_fields),
     SWITCH("lab", struct config, lab),
     CYAML_FIELD_MAPPING("session", CYAML_FLAG_OPTIONAL, struct config, session, session_fields),
     CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct config, limits, limits_fields),
@@ -253,6 +266,7 @@ static enum sticps_err check_numbers(struct config *config, const char *path,
         {"ca_list.brake.entries", &config->ca_list.brake.entries, 1, 1, 1000000},
         {"ca_list.brake.percent", &config->ca_list.brake.percent, 99, 1, 100},
         {"list.debounce_ms", &config->list.debounce_ms, 1000, 1, 60000},
+        {"cps_check.timeout_ms", &config->cps_check.timeout_ms, 2000, 100, 10000},
         {"session.access_lifetime", &config->session.access_lifetime, 900, 1, 86400},
         {"session.refresh_lifetime", &config->session.refresh_lifetime, 86400, 2, 31536000},
         {"limits.connections", &config->limits.connections, 0, 0, 1000000},
@@ -457,6 +471,8 @@ enum sticps_err config_load(const char *path, struct config **out, struct sticps
     default_switch(&config->database.transaction_pooling, CONFIG_OFF);
     default_switch(&config->lab, CONFIG_OFF);
     default_switch(&config->sti_proof.enabled, CONFIG_ON);
+    if (config->cps_check.policy == CONFIG_CHECK_UNSET)
+        config->cps_check.policy = CONFIG_CHECK_OFF;
     default_switch(&config->log.access, CONFIG_ON);
     *out = config;
     return STICPS_OK;
@@ -491,6 +507,7 @@ enum sticps_err config_check_reload(const struct config *old, const struct confi
 
     wanted.list = fresh->list;
     wanted.ca_list = fresh->ca_list;
+    wanted.cps_check = fresh->cps_check;
     wanted.session = fresh->session;
     wanted.limits = fresh->limits;
     wanted.log = fresh->log;

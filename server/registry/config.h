@@ -75,6 +75,18 @@ struct config_cps_url {
     unsigned ports_count;
 };
 
+enum config_policy {
+    CONFIG_CHECK_UNSET,
+    CONFIG_CHECK_OFF,
+    CONFIG_CHECK_WARN,
+    CONFIG_CHECK_REQUIRE
+};
+
+struct config_cps_check {
+    enum config_policy policy; /* what follows when a CPS does not answer */
+    unsigned timeout_ms;       /* of one check, in all */
+};
+
 struct config_session {
     unsigned access_lifetime;  /* seconds */
     unsigned refresh_lifetime; /* seconds */
@@ -109,6 +121,7 @@ struct config {
     struct config_export *export; /* NULL: none is made */
     struct config_sti_proof sti_proof;
     struct config_cps_url cps_url;
+    struct config_cps_check cps_check;
     enum config_switch lab; /* loopback and private addresses, any port; never in production */
     struct config_session session;
     struct config_limits limits;
@@ -122,9 +135,9 @@ enum sticps_err config_load(const char *path, struct config **out,
                             struct sticps_error *err) STICPS_MUST_CHECK;
 void config_free(struct config *config); /* accepts NULL */
 
-/* Whether `fresh` may take the place of `old` while the daemon runs: only session, limits, log and
- * the members of list and ca_list may differ. STICPS_ERR_USAGE, the text naming the first key that
- * needs a restart. */
+/* Whether `fresh` may take the place of `old` while the daemon runs: only session, limits, log,
+ * cps_check and the members of list and ca_list may differ. STICPS_ERR_USAGE, the text naming the
+ * first key that needs a restart. */
 enum sticps_err config_check_reload(const struct config *old, const struct config *fresh,
                                     struct sticps_error *err) STICPS_MUST_CHECK;
 

@@ -3,6 +3,8 @@
 #include "common/url.h"
 #include "server/registry/api.h"
 #include "server/registry/bulk_routes.h"
+#include "server/registry/checked_put.h"
+#include "server/registry/cps_checks.h"
 #include "server/registry/credential.h"
 #include "server/registry/daemon.h"
 
@@ -99,9 +101,6 @@ static void check_url(struct api *call, const struct api_text *url)
 
 void cps_entry_put(struct request *request)
 {
-    static const struct db_statement statement = {
-        "entry_put", "SELECT * FROM entry_put(" CREDENTIAL ", $2::inet, $3, $4, $5, $6::text[])",
-        6};
     struct api_text url = {.name = "url", .required = true};
     struct spc spc;
     struct api call;
@@ -116,7 +115,12 @@ void cps_entry_put(struct request *request)
     const char *params[] = {NULL, NULL, sp, spc.text, url.value, if_match(request)};
     const struct api_dress dress = {
         .location = request_printf(request, "/api/v1/account/%s/cps/%s", sp, spc.text)};
-    api_run(&call, &statement, params, true, &dress);
+    if (cps_checks_policy(request) == CONFIG_CHECK_OFF) {
+        api_run(&call, &entry_put, params, true, &dress);
+    } else {
+        checked_put(request, params, &dress);
+        api_end(&call);
+    }
 }
 
 void cps_entry_delete(struct request *request)

@@ -9,6 +9,8 @@
 #include "server/http/tls.h"
 #include "server/http/worker.h"
 #include "server/registry/credential.h"
+#include "server/registry/checker.h"
+#include "server/registry/checker_process.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/database.h"
 #include "server/registry/exporter.h"
@@ -69,6 +71,8 @@ enum sticps_err daemon_check(const struct config *config, struct sticps_error *e
     if (rc == STICPS_OK && config->next_signer != NULL)
         rc = signer_load(config, config->next_signer, clock_now(&clock_system), &signer, err);
     signer_free(signer);
+    if (rc == STICPS_OK && config->cps_check.policy != CONFIG_CHECK_OFF)
+        rc = checker_program_check(err);
     return rc == STICPS_OK ? check_tls(config, err) : rc;
 }
 
@@ -223,6 +227,7 @@ static void daemon_clear(struct daemon *daemon, struct signer *signer)
     proof_service_free(daemon->proofs);
     server_free(daemon->server);
     worker_pool_free(daemon->workers);
+    checker_free(daemon->checker);
     list_board_free(daemon->board);
     crl_file_free(daemon->crl);
     sessions_free(daemon->sessions);
@@ -267,6 +272,8 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
         rc = worker_pool_new(HASH_THREADS, HASH_QUEUE, &daemon.workers, err);
     if (rc == STICPS_OK && config->sti_proof.enabled == CONFIG_ON)
         rc = proof_service_new(config, &daemon.proofs, err);
+    if (rc == STICPS_OK)
+        rc = checker_new(config, &daemon.checker, err);
     if (rc == STICPS_OK)
         rc = publisher_start(&daemon, &daemon.publisher, err);
     if (rc == STICPS_OK && config->export != NULL)

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+struct checker;
 struct crl_file;
 struct db_pool;
 struct exporter;
@@ -38,6 +39,7 @@ struct daemon {
     struct worker_pool *workers;
     struct list_board *board;
     struct crl_file *crl; /* NULL when none is configured */
+    struct checker *checker;
     struct publisher *publisher;
     struct proof_service *proofs; /* NULL: no proof by STI certificate is taken */
     struct exporter *exporter;    /* NULL when none is configured */
