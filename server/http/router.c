@@ -41,6 +41,19 @@ static bool method_is(const char *route_method, const char *method, size_t len)
     return len == 4 && memcmp(method, "HEAD", 4) == 0 && strcmp(route_method, "GET") == 0;
 }
 
+/* Does any route take the path, whatever its method? */
+static bool path_is_known(const struct route *routes, size_t routes_len, const char *path,
+                          size_t path_len)
+{
+    for (size_t i = 0; i < routes_len; i++) {
+        struct route_match ignored;
+        size_t literals;
+        if (pattern_match(routes[i].path, path, path_len, &ignored, &literals))
+            return true;
+    }
+    return false;
+}
+
 void router_match(const struct route *routes, size_t routes_len, const char *method,
                   size_t method_len, const char *path, size_t path_len, struct route_match *out)
 {
@@ -49,10 +62,8 @@ void router_match(const struct route *routes, size_t routes_len, const char *met
     for (size_t i = 0; i < routes_len; i++) {
         struct route_match found = {0};
         size_t literals;
-        if (!pattern_match(routes[i].path, path, path_len, &found, &literals))
-            continue;
-        out->path_known = true;
         if (!method_is(routes[i].method, method, method_len) ||
+            !pattern_match(routes[i].path, path, path_len, &found, &literals) ||
             (out->route != NULL && literals <= best))
             continue;
         found.route = &routes[i];
@@ -60,6 +71,8 @@ void router_match(const struct route *routes, size_t routes_len, const char *met
         *out = found;
         best = literals;
     }
+    if (out->route == NULL)
+        out->path_known = path_is_known(routes, routes_len, path, path_len);
 }
 
 /* Appends ", METHOD" unless the list has it already. */
