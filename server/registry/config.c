@@ -277,7 +277,7 @@ static enum sticps_err check_numbers(struct config *config, const char *path,
         {"limits.writes_burst", &config->limits.writes_burst, 0, 0, RATE_MAX},
         {"sti_proof.deadline_ms", &config->sti_proof.deadline_ms, 2000, 50, 30000},
         {"sti_proof.max_pending", &config->sti_proof.max_pending, 32, 1, 128},
-        {"sti_proof.fetches_per_second", &config->sti_proof.fetches_per_second, 5, 1, 1000},
+        {"sti_proof.fetches_per_second", &config->sti_proof.fetches_per_second, 10, 1, 1000},
         {"sti_proof.proofs_per_second", &config->sti_proof.proofs_per_second, 10, 1, 1000},
     };
 
