@@ -5,6 +5,7 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg2
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from lib.crl import make_crl
@@ -316,6 +317,27 @@ def test_a_jti_is_good_once_on_all_nodes(reg, second, sp1):
     events = reg.alpha.get("/api/v1/audit?limit=1000").json["events"]
     urls = [event["detail"]["url"] for event in events if event["action"] == "entry.put"]
     assert urls.count(json.loads(body)["url"]) == 1
+
+
+def test_a_proof_whose_transaction_failed_is_as_good_as_new(reg, sp1):
+    """The connection is killed while the change waits for a lock: 503, nothing is changed, nothing used up."""
+    sp1.put(ENTRY, new_url())
+    url = new_url()
+    body = json.dumps({"url": url}).encode()
+    token = sp1.token("PUT", ENTRY, body)
+    holder = psycopg2.connect(reg.database.url)
+    holder.cursor().execute("SELECT 1 FROM spc_owner WHERE spc = '1234' FOR UPDATE")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(sp1.send, "PUT", ENTRY, token, body)
+        kill = ("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND wait_event_type = 'Lock'")
+        wait_until(lambda: reg.database.query(kill), 10, what="the request waits for the lock")
+        assert_refused(waiting.result(), 503, "UNAVAILABLE")
+    holder.rollback()
+    holder.close()
+    assert sp1.get(ENTRY).json["url"] != url
+    assert sp1.send("PUT", ENTRY, token, body).status == 200
+    assert_refused(sp1.send("PUT", ENTRY, token, body), 401, "PROOF_REPLAYED")
 
 
 def test_housekeeping_keeps_what_could_come_again(reg, sp1):
