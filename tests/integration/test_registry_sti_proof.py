@@ -452,6 +452,26 @@ def test_a_crl_that_is_configured_is_waited_for(registry, settings, pki, cert_se
     wait_until(lambda: prover.put(ENTRY, new_url()).status in (200, 201), 20, 0.2, what="the CRL is there")
 
 
+# ---- beside the check of the CPS ----
+
+
+def test_with_a_check_of_the_cps_it_is_used_once_too(registry, settings, pki, cert_server):
+    """The database is asked twice for one such request: may it, and then the change."""
+    reg = registry(**(settings | {"cps_check": {"policy": "warn"}}))
+    reg.add_sp("alpha", "1234")
+    taking_proofs(reg)
+    prover = Prover(reg.anonymous, pki.private_key("sp1"), cert_server.url + "/sp1.crt")
+    wait_until(lambda: prover.get(ENTRY).status == 404, 15, what="proofs are taken")
+    body = json.dumps({"url": "https://127.0.0.1/"}).encode()
+    token = prover.token("PUT", ENTRY, body)
+    reply = prover.send("PUT", ENTRY, token, body)
+    assert (reply.status, reply.json["check"]["ok"]) == (201, False), reply.body
+    assert_refused(prover.send("PUT", ENTRY, token, body), 401, "PROOF_REPLAYED")
+    other = prover.send("PUT", OTHER, prover.token("PUT", OTHER, body, iss="5678"), body)
+    assert_refused(other, 401, "PROOF_CERTIFICATE")
+    assert reg.pa.get("/api/v1/audit?limit=1").json["events"][0]["userId"] == "sti:1234"
+
+
 # ---- limits ----
 
 
