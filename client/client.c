@@ -24,13 +24,24 @@ static void init_curl(void)
     curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
+static enum sticps_err load_certificates(const struct text_list *list, struct anchors **out,
+                                         struct sticps_error *err)
+{
+    enum sticps_err code = anchors_new(out, err);
+    for (size_t i = 0; i < list->len && code == STICPS_OK; i++)
+        code = anchors_add(*out, list->items[i].data, list->items[i].len, STICPS_ERR_USAGE, err);
+    return code;
+}
+
+/* Who may sign lists, and the CRL: the same, unless others were named for that. */
 static enum sticps_err load_anchors(struct sticps_client *client, struct sticps_error *err)
 {
-    enum sticps_err code = anchors_new(&client->anchors, err);
-    const struct text_list *list = &client->options->anchors;
-    for (size_t i = 0; i < list->len && code == STICPS_OK; i++)
-        code = anchors_add(client->anchors, list->items[i].data, list->items[i].len,
-                           STICPS_ERR_USAGE, err);
+    const struct sticps_options *options = client->options;
+    enum sticps_err code = load_certificates(&options->anchors, &client->anchors, err);
+    if (code == STICPS_OK && options->crl_signers.len > 0)
+        code = load_certificates(&options->crl_signers, &client->crl_signers, err);
+    else if (code == STICPS_OK)
+        client->crl_signers = anchors_ref(client->anchors);
     return code;
 }
 
@@ -52,6 +63,7 @@ static enum sticps_err make_parts(struct sticps_client *client, struct sticps_er
         .options = options,
         .events = &client->events,
         .anchors = client->anchors,
+        .crl_signers = client->crl_signers,
         .fetcher = client->fetcher,
         .x5u = client->x5u,
         .lists = client->lists,
@@ -110,6 +122,7 @@ void sticps_client_free(struct sticps_client *client)
     lists_free(client->lists);
     number_sources_free(atomic_load(&client->numbers));
     gate_destroy(&client->gate);
+    anchors_free(client->crl_signers);
     anchors_free(client->anchors);
     sticps_options_free(client->options);
     free(client);

@@ -26,7 +26,7 @@ struct number_sources {
 /* Members are made from top to bottom and freed from bottom to top. */
 struct sticps_client {
     struct sticps_options *options;
-    struct anchors *anchors;
+    struct anchors *anchors, *crl_signers;
     struct events events;
     struct gate gate; /* of `numbers` and of the held lists */
     _Atomic(struct number_sources *) numbers;

@@ -77,9 +77,9 @@ void list_candidate_clear(struct list_candidate *candidate)
 
 enum sticps_err list_accept_signer(const struct list_candidate *candidate,
                                    const struct cert_chain *chain, const struct anchors *anchors,
-                                   int64_t now, struct sticps_error *err)
+                                   const struct crl *crl, int64_t now, struct sticps_error *err)
 {
-    enum sticps_err code = list_signer_check(chain, anchors, now, NULL, err);
+    enum sticps_err code = list_signer_check(chain, anchors, crl, now, NULL, err);
     if (code != STICPS_OK)
         return code;
     return jws_verify(&candidate->parts, cert_chain_key(chain), STICPS_ERR_SIGNATURE, err);

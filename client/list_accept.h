@@ -28,10 +28,11 @@ enum sticps_err list_accept_open(const char *body, size_t len, enum signed_list_
                                  struct sticps_error *err) STICPS_MUST_CHECK;
 void list_candidate_clear(struct list_candidate *candidate);
 
-/* Rules 4 and 5 (SIGNER, SIGNATURE). */
+/* Rules 4 and 5 (SIGNER, SIGNATURE). `crl` may be NULL. */
 enum sticps_err list_accept_signer(const struct list_candidate *candidate,
                                    const struct cert_chain *chain, const struct anchors *anchors,
-                                   int64_t now, struct sticps_error *err) STICPS_MUST_CHECK;
+                                   const struct crl *crl, int64_t now,
+                                   struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* Rules 6 and 7 (PAYLOAD, VERSION, EXP). The caller owns *out (signed_list_free). */
 enum sticps_err list_accept_payload(const struct list_candidate *candidate, int64_t now,

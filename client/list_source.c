@@ -64,14 +64,36 @@ static void finish(struct list_fetch *fetch, enum sticps_err code, const struct 
 
 /* ---- rules 4 to 9 ---- */
 
+/* The CRL is read each time, so that whoever fetches it has only to put it there. One that cannot
+ * be relied on refuses every list: it was configured to be asked. */
+static enum sticps_err check_signer(struct list_fetch *fetch, const struct cert_chain *chain,
+                                    struct sticps_error *err)
+{
+    const struct list_source *source = fetch->source;
+    const char *path = source->options->crl_file;
+    struct crl *crl = NULL;
+    enum sticps_err code = STICPS_OK;
+    if (path != NULL) {
+        code = crl_load(path, &crl, err);
+        if (code == STICPS_OK)
+            code = crl_check(crl, source->crl_signers, now_of(fetch), STICPS_ERR_SIGNER, err);
+        else if (code == STICPS_ERR_FILE)
+            code = err->code = STICPS_ERR_SIGNER;
+    }
+    if (code == STICPS_OK)
+        code =
+            list_accept_signer(&fetch->candidate, chain, source->anchors, crl, now_of(fetch), err);
+    crl_unref(crl);
+    return code;
+}
+
 static enum sticps_err judge(struct list_fetch *fetch, const struct cert_chain *chain,
                              const char *pem, int64_t chain_expires,
                              struct sticps_list_result *result, struct sticps_error *err)
 {
     const struct list_source *source = fetch->source;
     struct signed_list *payload = NULL;
-    enum sticps_err code =
-        list_accept_signer(&fetch->candidate, chain, source->anchors, now_of(fetch), err);
+    enum sticps_err code = check_signer(fetch, chain, err);
     if (code == STICPS_OK)
         code =
             list_accept_payload(&fetch->candidate, now_of(fetch), source->options, &payload, err);

@@ -14,6 +14,7 @@ struct list_source {
     const struct sticps_options *options;
     struct events *events;
     const struct anchors *anchors;
+    const struct anchors *crl_signers; /* who may sign the CRL, where the options name one */
     struct fetcher *fetcher;
     struct x5u_cache *x5u;
     struct lists *lists;

@@ -84,6 +84,8 @@ void sticps_options_free(struct sticps_options *options)
     text_list_clear(&options->anchors);
     text_list_clear(&options->tls_cas);
     text_list_clear(&options->x5u_hosts);
+    text_list_clear(&options->crl_signers);
+    free(options->crl_file);
     free(options->state_dir);
     free(options->tls_cert);
     free(options->tls_key);
@@ -98,16 +100,18 @@ struct sticps_options *options_copy(const struct sticps_options *from)
     if (to == NULL)
         return NULL;
     *to = *from;
-    to->anchors = to->tls_cas = to->x5u_hosts = (struct text_list){NULL, 0};
-    to->state_dir = to->tls_cert = to->tls_key = NULL;
+    to->anchors = to->tls_cas = to->x5u_hosts = to->crl_signers = (struct text_list){NULL, 0};
+    to->crl_file = to->state_dir = to->tls_cert = to->tls_key = NULL;
     to->ports = NULL;
     to->overrides = override_table_ref(from->overrides);
 
     if (!text_list_copy(&to->anchors, &from->anchors) ||
         !text_list_copy(&to->tls_cas, &from->tls_cas) ||
-        !text_list_copy(&to->x5u_hosts, &from->x5u_hosts))
+        !text_list_copy(&to->x5u_hosts, &from->x5u_hosts) ||
+        !text_list_copy(&to->crl_signers, &from->crl_signers))
         goto failed;
-    if ((from->state_dir != NULL && set_text(&to->state_dir, from->state_dir, NULL) != STICPS_OK) ||
+    if ((from->crl_file != NULL && set_text(&to->crl_file, from->crl_file, NULL) != STICPS_OK) ||
+        (from->state_dir != NULL && set_text(&to->state_dir, from->state_dir, NULL) != STICPS_OK) ||
         (from->tls_cert != NULL && set_text(&to->tls_cert, from->tls_cert, NULL) != STICPS_OK) ||
         (from->tls_key != NULL && set_text(&to->tls_key, from->tls_key, NULL) != STICPS_OK))
         goto failed;
@@ -173,6 +177,20 @@ enum sticps_err sticps_options_add_tls_ca_file(struct sticps_options *options, c
                                                struct sticps_error *err)
 {
     return add_certificate_file(&options->tls_cas, path, MAX_CA_FILE, err);
+}
+
+enum sticps_err sticps_options_set_crl_file(struct sticps_options *options, const char *path,
+                                            const char *signers, struct sticps_error *err)
+{
+    if (*path == '\0')
+        return fail(err, STICPS_ERR_USAGE, NULL, "the CRL's file has an empty name");
+    if (signers != NULL) {
+        enum sticps_err code =
+            add_certificate_file(&options->crl_signers, signers, MAX_ANCHOR_FILE, err);
+        if (code != STICPS_OK)
+            return code;
+    }
+    return set_text(&options->crl_file, path, err);
 }
 
 enum sticps_err sticps_options_set_state_dir(struct sticps_options *options, const char *path,

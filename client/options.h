@@ -20,8 +20,10 @@ struct sticps_options {
     struct text_list anchors;   /* PEM or DER, each known to parse */
     struct text_list tls_cas;   /* the same */
     struct text_list x5u_hosts; /* names */
-    char *state_dir;            /* NULL: in memory */
-    char *tls_cert, *tls_key;   /* paths, NULL for none */
+    struct text_list crl_signers;
+    char *crl_file;           /* NULL: revocation is not asked about */
+    char *state_dir;          /* NULL: in memory */
+    char *tls_cert, *tls_key; /* paths, NULL for none */
     uint16_t *ports;
     size_t ports_len;
     bool lab;

@@ -41,6 +41,7 @@ enum sticps_err cert_chain_load(const char *path, struct cert_chain **out,
 
 /* Trust anchors: any certificate given counts, an expired one does not. Immutable once shared. */
 struct anchors;
+/* One reference. */
 enum sticps_err anchors_new(struct anchors **out, struct sticps_error *err) STICPS_MUST_CHECK;
 /* Adds every certificate of a PEM text (or one DER). `code` is the error to report. */
 enum sticps_err anchors_add(struct anchors *anchors, const void *data, size_t len,
@@ -49,7 +50,8 @@ enum sticps_err anchors_add(struct anchors *anchors, const void *data, size_t le
 enum sticps_err anchors_add_file(struct anchors *anchors, const char *path,
                                  struct sticps_error *err) STICPS_MUST_CHECK;
 size_t anchors_count(const struct anchors *anchors);
-void anchors_free(struct anchors *anchors); /* accepts NULL */
+struct anchors *anchors_ref(struct anchors *anchors);
+void anchors_free(struct anchors *anchors); /* gives a reference back; accepts NULL */
 
 /* Both checks build a path of at most CERT_MAX_DEPTH certificates from the leaf to an anchor,
  * trying every candidate issuer (strangers and cross-certificates are tolerated), valid at `now`
@@ -57,13 +59,15 @@ void anchors_free(struct anchors *anchors); /* accepts NULL */
  * digitalSignature, not a CA. `valid_until`, when not NULL, receives the earliest notAfter of the
  * path: the answer holds while now < valid_until (or until the anchors change) and may be cached.
  *
+ * `crl` (may be NULL) must name no certificate of the path but the anchor, which is trusted by
+ * being one.
+ *
  * List signer: neither serverAuth nor a TNAuthList. STICPS_ERR_SIGNER. */
 enum sticps_err list_signer_check(const struct cert_chain *chain, const struct anchors *anchors,
-                                  int64_t now, int64_t *valid_until,
+                                  const struct crl *crl, int64_t now, int64_t *valid_until,
                                   struct sticps_error *err) STICPS_MUST_CHECK;
 
-/* STI certificate: a TNAuthList with exactly one SPC, written to `spc`. `crl` (may be NULL) must
- * name no certificate of the path but the anchor, which is trusted by being one.
+/* STI certificate: a TNAuthList with exactly one SPC, written to `spc`.
  * STICPS_ERR_UNSUPPORTED_CREDENTIAL. */
 enum sticps_err sti_certificate_check(const struct cert_chain *chain, const struct anchors *anchors,
                                       const struct crl *crl, int64_t now, int64_t *valid_until,

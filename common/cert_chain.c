@@ -257,8 +257,10 @@ enum sticps_err anchors_new(struct anchors **out, struct sticps_error *err)
 {
     struct anchors *anchors = calloc(1, sizeof(*anchors));
     openssl_begin();
-    if (anchors != NULL)
+    if (anchors != NULL) {
+        atomic_init(&anchors->refs, 1);
         anchors->certs = sk_X509_new_null();
+    }
     openssl_end();
     if (anchors == NULL || anchors->certs == NULL) {
         anchors_free(anchors);
@@ -298,9 +300,15 @@ size_t anchors_count(const struct anchors *anchors)
     return (size_t)sk_X509_num(anchors->certs);
 }
 
+struct anchors *anchors_ref(struct anchors *anchors)
+{
+    atomic_fetch_add_explicit(&anchors->refs, 1, memory_order_relaxed);
+    return anchors;
+}
+
 void anchors_free(struct anchors *anchors)
 {
-    if (anchors == NULL)
+    if (anchors == NULL || atomic_fetch_sub_explicit(&anchors->refs, 1, memory_order_acq_rel) != 1)
         return;
     sk_X509_pop_free(anchors->certs, X509_free);
     free(anchors);

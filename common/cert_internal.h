@@ -16,6 +16,7 @@ struct cert_chain {
 };
 
 struct anchors {
+    atomic_uint refs;
     STACK_OF(X509) * certs;
 };
 

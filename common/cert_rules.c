@@ -84,7 +84,8 @@ static enum sticps_err fail_leaf(struct sticps_error *err, enum sticps_err code,
 }
 
 enum sticps_err list_signer_check(const struct cert_chain *chain, const struct anchors *anchors,
-                                  int64_t now, int64_t *valid_until, struct sticps_error *err)
+                                  const struct crl *crl, int64_t now, int64_t *valid_until,
+                                  struct sticps_error *err)
 {
     int64_t until = 0;
     X509 *leaf = cert_chain_leaf(chain);
@@ -96,7 +97,7 @@ enum sticps_err list_signer_check(const struct cert_chain *chain, const struct a
     if (fault != NULL)
         rc = fail_leaf(err, STICPS_ERR_SIGNER, leaf, fault);
     else
-        rc = path_find(chain, anchors, NULL, now, STICPS_ERR_SIGNER, &until, err);
+        rc = path_find(chain, anchors, crl, now, STICPS_ERR_SIGNER, &until, err);
     openssl_end();
     if (rc == STICPS_OK && valid_until != NULL)
         *valid_until = until;

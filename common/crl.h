@@ -2,8 +2,9 @@
  * an indirect CRL, whose entries name their issuer (PROTOCOL section 5: matched by issuer and
  * serial).
  *
- * A parsed list says what it says: whether it comes from the right signer is the caller's question.
- * Callers: cert_path, crl_file, trust. */
+ * A parsed list says what it says; whether it comes from the right signer and is whole is what
+ * crl_check tells, for those who did not write it themselves. Callers: cert_path, crl_file, the
+ * CPS's revocation, the client's list_source. */
 #ifndef COMMON_CRL_H
 #define COMMON_CRL_H
 
@@ -21,6 +22,9 @@ struct crl;
  * reference. */
 enum sticps_err crl_parse(const void *data, size_t len, enum sticps_err code, struct crl **out,
                           struct sticps_error *err) STICPS_MUST_CHECK;
+/* Reads a file of 16 MiB at most and parses it; STICPS_ERR_FILE, the text naming the file. */
+enum sticps_err crl_load(const char *path, struct crl **out,
+                         struct sticps_error *err) STICPS_MUST_CHECK;
 struct crl *crl_ref(struct crl *crl);
 void crl_unref(struct crl *crl); /* accepts NULL */
 
@@ -30,6 +34,15 @@ const unsigned char *crl_der(const struct crl *crl, size_t *len);
 /* Unix seconds: the list says nothing about that second and later; INT64_MAX when it does not say.
  */
 int64_t crl_next_update(const struct crl *crl);
+
+struct anchors;
+
+/* May the list be relied on at `now` (Unix seconds)? It is signed by one of `signers` (certificates
+ * that the caller trusts for this, valid now, with cRLSign where they have a key usage), its
+ * nextUpdate is ahead, and it is complete: no delta CRL, and no critical extension but the one that
+ * makes it an indirect CRL. `code` is the error to report. */
+enum sticps_err crl_check(const struct crl *crl, const struct anchors *signers, int64_t now,
+                          enum sticps_err code, struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* Is this certificate on the list, under its issuer's name? Those on hold are, those taken off
  * again are not. */

@@ -60,7 +60,9 @@ if [ "${STICPS_TEST_INSIDE:-}" != yes ]; then
 
     # The tests report through $results, and the run under pg_virtualenv always ends with 0: at any other
     # status it prints the whole server log.
-    STICPS_TEST_INSIDE=yes pg_virtualenv -t -o max_connections=200 \
+    # A port of its own: left to choose, two runs that start together choose the same.
+    port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    STICPS_TEST_INSIDE=yes pg_virtualenv -t -c "--port=$port" -o max_connections=200 \
         "$root/packaging/test.sh" --preset "$preset" --only $only -- "$@" || {
         echo "0 passed, 1 failed"
         exit 1

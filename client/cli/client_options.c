@@ -35,12 +35,16 @@ static enum sticps_err set_texts(struct sticps_options *to, const struct client_
     enum sticps_err code = STICPS_OK;
     if ((from->tls_cert == NULL) != (from->tls_key == NULL))
         return fail(err, STICPS_ERR_USAGE, "--tls-cert", "it goes with --tls-key");
+    if (from->crl == NULL && from->crl_signer != NULL)
+        return fail(err, STICPS_ERR_USAGE, "--crl-signer", "it goes with --crl");
     if (from->state != NULL)
         code = sticps_options_set_state_dir(to, from->state, err);
     if (code == STICPS_OK && from->override != NULL)
         code = sticps_options_set_override_file(to, from->override, err);
     if (code == STICPS_OK && from->tls_cert != NULL)
         code = sticps_options_set_tls_client(to, from->tls_cert, from->tls_key, err);
+    if (code == STICPS_OK && from->crl != NULL)
+        code = sticps_options_set_crl_file(to, from->crl, from->crl_signer, err);
     if (code == STICPS_OK)
         code = add_all(to, &from->anchors, sticps_options_add_anchor_file, err);
     if (code == STICPS_OK)

@@ -11,6 +11,7 @@ struct client_options {
     const char *kind; /* "cps" or "ca" */
     const char *override;
     const char *tls_cert, *tls_key;
+    const char *crl, *crl_signer;
     struct cli_texts anchors, tls_cas, x5u_hosts, ports, npdb;
     int64_t max_lifetime, grace, timeout_s, deadline_ms;
     bool lab, accept_shrink;
@@ -47,6 +48,11 @@ struct client_options {
     {                                                                                            \
         "grace", 0, CLI_INTEGER, &(o)->grace, "S", "serve an expired list for S seconds, stale", \
             false, 0, 315360000                                                                  \
+    }
+#define OPTION_CRL(o)                                                                           \
+    {"crl", 0, CLI_TEXT, &(o)->crl, "FILE", "revoked certificates, DER or PEM", false, 0, 0},   \
+    {                                                                                           \
+        "crl-signer", 0, CLI_TEXT, &(o)->crl_signer, "PEM", "who may sign the CRL", false, 0, 0 \
     }
 #define OPTION_END                                       \
     {                                                    \

@@ -48,6 +48,7 @@ static int run(int argc, char **argv)
          0},
         {"timeout", 0, CLI_INTEGER, &o.timeout_s, "S", "total, with the certificate (30)", false, 1,
          3600},
+        OPTION_CRL(&o),
         OPTION_TLS_CA(&o),
         OPTION_LAB(&o),
         OPTION_END,

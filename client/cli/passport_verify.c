@@ -54,6 +54,24 @@ static enum sticps_err collect_anchors(const struct request *request, struct sti
     return code;
 }
 
+/* NULL without --crl. Its signer is the STI-PA, which is no STI-CA, so it is named. */
+static enum sticps_err load_crl(const struct request *request, struct crl **out,
+                                struct sticps_error *err)
+{
+    struct anchors *signers = NULL;
+    if (request->client.crl == NULL)
+        return STICPS_OK;
+    enum sticps_err code = anchors_new(&signers, err);
+    if (code == STICPS_OK)
+        code = anchors_add_file(signers, request->client.crl_signer, err);
+    if (code == STICPS_OK)
+        code = crl_load(request->client.crl, out, err);
+    if (code == STICPS_OK)
+        code = crl_check(*out, signers, request->now, STICPS_ERR_FILE, err);
+    anchors_free(signers);
+    return code;
+}
+
 /* ---- the certificate ---- */
 
 struct fetched {
@@ -124,18 +142,22 @@ static enum sticps_err judge(const struct request *request, struct sticps_client
 {
     struct passport_rules rules = PASSPORT_RULES_DEFAULT;
     struct anchors *anchors = NULL;
+    struct crl *crl = NULL;
     rules.lab = request->client.lab;
     enum sticps_err code = collect_anchors(request, client, &anchors, err);
+    if (code == STICPS_OK)
+        code = load_crl(request, &crl, err);
     if (code == STICPS_OK)
         code = passport_parse(token, len, &rules, request->now, &verdict->passport, err);
     if (code == STICPS_OK)
         code = obtain_chain(request, client, verdict, err);
     if (code == STICPS_OK)
-        code = sti_certificate_check(verdict->chain, anchors, NULL, request->now, NULL,
+        code = sti_certificate_check(verdict->chain, anchors, crl, request->now, NULL,
                                      &verdict->spc, err);
     if (code == STICPS_OK)
         code = passport_verify_signature(verdict->passport, verdict->chain, err);
     anchors_free(anchors);
+    crl_unref(crl);
     return code;
 }
 
@@ -203,6 +225,7 @@ static int run(int argc, char **argv)
         {"cert", 0, CLI_TEXT, &r.cert, "PEM", "the chain, instead of fetching the x5u", false, 0,
          0},
         {"at", 0, CLI_TEXT, &r.at, "TIME", "judge as of then: Unix or RFC 3339 UTC", false, 0, 0},
+        OPTION_CRL(&r.client),
         OPTION_TLS_CA(&r.client),
         OPTION_LAB(&r.client),
         OPTION_END,
@@ -216,8 +239,13 @@ static int run(int argc, char **argv)
     if (r.at != NULL && !parse_time(r.at, &r.now))
         return cli_usage("--at is Unix seconds or like 2026-03-01T12:00:00Z, not '%s'", r.at);
 
+    if ((r.client.crl == NULL) != (r.client.crl_signer == NULL))
+        return cli_usage(
+            "--crl goes with --crl-signer, the certificate that the STI-PA signs it with");
+
     struct client_options o = r.client;
     o.anchors.len = 0; /* those of STI certificates are not those of lists */
+    o.crl = o.crl_signer = NULL;
     o.state = r.ca_state;
     struct sticps_error err = {0};
     struct sticps_client *client = NULL;

@@ -30,6 +30,14 @@ STICPS_EXPORT enum sticps_err
 sticps_options_add_anchor_file(struct sticps_options *options, const char *path,
                                struct sticps_error *err) STICPS_MUST_CHECK;
 
+/* The STI-PA's CRL: a list whose signer, or a CA above it, is on it is refused (SIGNER). The file,
+ * DER or PEM, is read at each fetch of a list, so that it may be replaced at any time; one that
+ * cannot be read, is overdue (nextUpdate), or is not signed by one of the certificates in `signers`
+ * (PEM; NULL: the anchors) refuses every list. STICPS_ERR_USAGE, STICPS_ERR_FILE. */
+STICPS_EXPORT enum sticps_err
+sticps_options_set_crl_file(struct sticps_options *options, const char *path, const char *signers,
+                            struct sticps_error *err) STICPS_MUST_CHECK;
+
 /* Where the last good lists and the sequence floors are kept; made if missing. Without it they live
  * in memory, and protection against rollback ends with the process. */
 STICPS_EXPORT enum sticps_err

@@ -40,7 +40,7 @@ static enum sticps_err publish(struct ca_list *self, const struct sticps_list *l
         return code;
     }
     size_t count = anchors_count(anchors);
-    code = trust_publish(self->trust, anchors, NULL, sticps_list_exp(list), err);
+    code = trust_publish(self->trust, anchors, sticps_list_exp(list), err);
     if (code != STICPS_OK)
         return code;
     snprintf(self->published, sizeof(self->published), "%s", sticps_list_sha256(list));

@@ -223,6 +223,10 @@ static enum sticps_err convert(const struct loading *l, struct raw_config *raw,
         code = anchors(l, raw->anchors, config);
     if (code == STICPS_OK)
         code = file_name(l, raw->tls_ca, &config->tls_ca);
+    if (code == STICPS_OK && raw->crl != NULL)
+        code = file_name(l, raw->crl->file, &config->crl.file);
+    if (code == STICPS_OK && raw->crl != NULL)
+        code = file_name(l, raw->crl->signer, &config->crl.signer);
     if (code == STICPS_OK)
         code = rules(l, raw, config);
     if (code == STICPS_OK)
@@ -282,6 +286,8 @@ void config_free(struct config *config)
     free(config->anchors.url);
     free(config->anchors.anchor);
     free(config->anchors.state);
+    free(config->crl.file);
+    free(config->crl.signer);
     free(config->tls_ca);
     free(config->fixed);
     free(config);

@@ -44,6 +44,10 @@ struct config {
         char *state;     /* the folder that keeps the last good list, or NULL, */
         unsigned period; /* and seconds between two fetches */
     } anchors;
+    struct {
+        char *file;   /* the STI-PA's CRL, or NULL */
+        char *signer; /* who may sign it */
+    } crl;
     char *tls_ca;                /* further roots for fetching x5u and CA list, or NULL */
     struct passport_rules rules; /* freshness, default country, lab */
     struct store_settings store;

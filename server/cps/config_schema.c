@@ -61,6 +61,12 @@ static const cyaml_schema_field_t anchors_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t crl_fields[] = {
+    STRING("file", struct raw_crl, file),
+    STRING("signer", struct raw_crl, signer),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t freshness_fields[] = {
     NUMBER("max_age", struct raw_freshness, max_age),
     NUMBER("max_ahead", struct raw_freshness, max_ahead),
@@ -99,6 +105,7 @@ static const cyaml_schema_field_t config_fields[] = {
     MAPPING("private", struct raw_config, private_side, private_fields),
     STRINGS("spcs", struct raw_config, spcs),
     MAPPING("anchors", struct raw_config, anchors, anchors_fields),
+    MAPPING_OPTIONAL("crl", struct raw_config, crl, crl_fields),
     BOOLEAN("lab", struct raw_config, lab),
     STRING_OPTIONAL("tls_ca", struct raw_config, tls_ca),
     NUMBER("default_country", struct raw_config, default_country),

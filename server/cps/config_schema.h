@@ -27,6 +27,10 @@ struct raw_ca_list {
     uint32_t *period;
 };
 
+struct raw_crl {
+    char *file, *signer;
+};
+
 struct raw_anchors {
     char *bundle;
     struct raw_ca_list *ca_list;
@@ -59,6 +63,7 @@ struct raw_config {
     struct raw_private *private_side;
     struct config_strings spcs;
     struct raw_anchors *anchors;
+    struct raw_crl *crl;
     enum raw_truth *lab;
     char *tls_ca;
     uint32_t *default_country;

@@ -7,6 +7,7 @@
 #include "server/cps/ca_list.h"
 #include "server/cps/config.h"
 #include "server/cps/cps_counters.h"
+#include "server/cps/revocation.h"
 #include "server/cps/store.h"
 #include "server/sti/trust.h"
 #include "server/cps/verify.h"
@@ -27,7 +28,8 @@ struct cps {
     struct clock clock;
     struct store *store;
     struct trust *trust;
-    struct ca_list *ca_list; /* NULL when a bundle is configured */
+    struct ca_list *ca_list;       /* NULL when a bundle is configured */
+    struct revocation *revocation; /* NULL when no CRL is */
     struct sticps_client *client;
     struct server *server;
     struct reload *reload;

@@ -24,6 +24,8 @@ static void on_second(struct timer *timer)
     store_expire(cps->store, now);
     if (cps->ca_list != NULL)
         ca_list_tick(cps->ca_list, now);
+    if (cps->revocation != NULL)
+        revocation_tick(cps->revocation, now);
     timer_start(thread->thread, timer, 1000, on_second);
 }
 
@@ -129,6 +131,9 @@ static enum sticps_err open_parts(struct cps *cps, struct sticps_error *err)
     enum sticps_err code = store_memory_new(&config->store, &cps->store, err);
     if (code == STICPS_OK)
         code = trust_new(&cps->trust, err);
+    if (code == STICPS_OK && config->crl.file != NULL)
+        code = revocation_new(config->crl.file, config->crl.signer, cps->trust,
+                              clock_now(&cps->clock), &cps->revocation, err);
     if (code == STICPS_OK && config->anchors.bundle != NULL)
         code = trust_load_bundle(cps->trust, config->anchors.bundle, err);
     if (code == STICPS_OK)
@@ -145,6 +150,7 @@ static void close_parts(struct cps *cps)
 {
     sticps_client_free(cps->client);
     ca_list_free(cps->ca_list);
+    revocation_free(cps->revocation);
     trust_free(cps->trust);
     store_free(cps->store);
 }
@@ -200,6 +206,7 @@ static enum sticps_err check_tls(const struct config_tls *tls, const char *clien
 enum sticps_err daemon_check(const struct config *config, struct sticps_error *err)
 {
     struct trust *trust = NULL;
+    struct revocation *revocation = NULL;
     struct sticps_options *options = sticps_options_new();
     enum sticps_err code = STICPS_OK;
     if (options == NULL)
@@ -209,10 +216,14 @@ enum sticps_err daemon_check(const struct config *config, struct sticps_error *e
         code = check_tls(&config->private_side.tls, config->private_side.client_ca, err);
     if (code == STICPS_OK)
         code = trust_new(&trust, err);
+    if (code == STICPS_OK && config->crl.file != NULL)
+        code = revocation_new(config->crl.file, config->crl.signer, trust, clock_now(&clock_system),
+                              &revocation, err);
     if (code == STICPS_OK && config->anchors.bundle != NULL)
         code = trust_load_bundle(trust, config->anchors.bundle, err);
     if (code == STICPS_OK)
         code = fill_options(config, options, err);
+    revocation_free(revocation);
     trust_free(trust);
     sticps_options_free(options);
     return code;

@@ -78,6 +78,7 @@ void metrics_get(struct request *request)
     const struct cps *cps = request_daemon(request);
     struct metrics *metrics = metrics_new();
     int64_t now = clock_now(&cps->clock), confirmed = trust_confirmed(cps->trust);
+    int64_t expires = trust_expires(cps->trust);
     write_verdicts(metrics, cps);
     write_store(metrics, cps);
     write_credentials(metrics, cps);
@@ -85,6 +86,10 @@ void metrics_get(struct request *request)
         metrics_gauge(metrics, "sticps_cps_anchors_age_seconds",
                       "Time since the approved STI-CAs were read, or found unchanged.",
                       (double)(now - confirmed));
+    if (expires != 0 && expires != TRUST_FOREVER)
+        metrics_gauge(metrics, "sticps_cps_trust_left_seconds",
+                      "Until the list of STI-CAs or the CRL ends, and nobody is believed.",
+                      (double)(expires - now));
     metrics_certificates(metrics, cps->server, now);
     metrics_server(metrics, cps->server);
     metrics_reply(metrics, request);

@@ -26,6 +26,14 @@ static void reload_anchors(struct cps *cps)
     }
 }
 
+static void reload_crl(struct cps *cps)
+{
+    struct sticps_error err = {0};
+    if (cps->revocation != NULL &&
+        revocation_reload(cps->revocation, clock_now(&cps->clock), &err) != STICPS_OK)
+        complain("the revoked certificates", &err);
+}
+
 static void put_in_force(struct cps *cps, struct config *fresh)
 {
     const struct server_tuning tuning = {.max_connections = fresh->max_connections,
@@ -60,6 +68,7 @@ void reload_run(struct cps *cps)
 {
     struct sticps_error err = {0};
     reload_anchors(cps);
+    reload_crl(cps);
     if (server_reload_tls(cps->server, &err) == STICPS_OK)
         log_info("reload: the TLS certificates and keys were read again");
     else

@@ -1,7 +1,7 @@
 #include "server/registry/crl_file.h"
 
 #include "common/crl.h"
-#include "common/read_file.h"
+#include "common/file_stamp.h"
 #include "server/http/log.h"
 #include "server/http/reply.h"
 
@@ -10,22 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-#define CRL_FILE_MAX (16 * 1024 * 1024)
-
-struct stamp {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec changed;
-    bool there;
-};
 
 struct crl_file {
     const char *path;
-    bool looked;       /* the refreshing thread's own, as is `seen` */
-    struct stamp seen; /* at the last look */
+    struct file_stamp seen; /* the refreshing thread's own */
     pthread_mutex_t lock;
     struct crl *crl;
     struct shared_bytes *der;
@@ -33,41 +21,13 @@ struct crl_file {
     bool failed;
 };
 
-static struct stamp stamp_of(const char *path)
-{
-    struct stat st;
-
-    if (stat(path, &st) != 0)
-        return (struct stamp){0};
-    return (struct stamp){st.st_dev, st.st_ino, st.st_size, st.st_ctim, true};
-}
-
-static bool same(const struct stamp *a, const struct stamp *b)
-{
-    return a->there == b->there && a->device == b->device && a->inode == b->inode &&
-           a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
-           a->changed.tv_nsec == b->changed.tv_nsec;
-}
-
-static enum sticps_err load(const char *path, struct crl **out, struct sticps_error *err)
-{
-    char *data = NULL;
-    size_t len = 0;
-    enum sticps_err rc = read_file(path, CRL_FILE_MAX, &data, &len, err);
-
-    if (rc == STICPS_OK)
-        rc = crl_parse(data, len, STICPS_ERR_FILE, out, err);
-    if (rc != STICPS_OK)
-        fail_context(err, "crl.file %s", path);
-    free(data);
-    return rc;
-}
-
 enum sticps_err crl_file_check(const char *path, struct sticps_error *err)
 {
     struct crl *crl = NULL;
-    enum sticps_err rc = load(path, &crl, err);
+    enum sticps_err rc = crl_load(path, &crl, err);
 
+    if (rc != STICPS_OK)
+        fail_context(err, "crl.file");
     crl_unref(crl);
     return rc;
 }
@@ -130,16 +90,12 @@ static void complain(struct crl_file *file, const char *why)
 
 void crl_file_refresh(struct crl_file *file, int64_t now)
 {
-    /* Before the reading: a change in between is then noticed at the next look. */
-    struct stamp stamp = stamp_of(file->path);
     struct sticps_error err = {0};
     struct crl *crl = NULL;
 
-    if (file->looked && same(&stamp, &file->seen))
+    if (!file_stamp_changed(&file->seen, file->path))
         return;
-    file->looked = true;
-    file->seen = stamp;
-    if (load(file->path, &crl, &err) != STICPS_OK) {
+    if (crl_load(file->path, &crl, &err) != STICPS_OK) {
         complain(file, err.text);
         return;
     }

@@ -25,7 +25,6 @@ struct proof_service {
     struct rate *fetches, *proofs;
     int64_t sequence; /* of the list that was taken, or that could not be */
     struct crl *crl;  /* a reference: the one that was taken with it */
-    int64_t expires;  /* Unix seconds: of what was taken; 0: nothing was */
     counter open;     /* 1: proofs can be judged */
 };
 
@@ -120,23 +119,15 @@ static enum sticps_err read_anchors(const struct published_list *list, struct an
     return rc;
 }
 
-static enum sticps_err take(struct proof_service *service, const struct published_list *list,
-                            struct sticps_error *err)
+static enum sticps_err take_list(struct proof_service *service, const struct published_list *list,
+                                 struct sticps_error *err)
 {
     struct anchors *anchors = NULL;
-    int64_t expires = list->exp;
     enum sticps_err rc = read_anchors(list, &anchors, err);
 
-    if (rc != STICPS_OK) {
-        anchors_free(anchors);
-        return rc;
-    }
-    /* A CRL that is overdue may lack whom it should have: nobody is believed until it is there. */
-    if (service->crl != NULL && crl_next_update(service->crl) < expires)
-        expires = crl_next_update(service->crl);
-    rc = trust_publish(service->trust, anchors, service->crl, expires, err);
     if (rc == STICPS_OK)
-        service->expires = expires;
+        return trust_publish(service->trust, anchors, list->exp, err);
+    anchors_free(anchors);
     return rc;
 }
 
@@ -145,16 +136,20 @@ static void look_for_news(struct proof_service *service, const struct published_
 {
     struct sticps_error err = {0};
     struct crl *crl = file != NULL ? crl_file_list(file) : NULL;
+    enum sticps_err rc = STICPS_OK;
 
-    if (list == NULL || (file != NULL && crl == NULL) ||
-        (list->sequence == service->sequence && crl == service->crl)) {
+    if (list == NULL || (file != NULL && crl == NULL)) {
         crl_unref(crl);
         return;
     }
+    if (crl != service->crl)
+        rc = trust_set_crl(service->trust, crl, &err);
     crl_unref(service->crl);
     service->crl = crl;
+    if (rc == STICPS_OK && list->sequence != service->sequence)
+        rc = take_list(service, list, &err);
     service->sequence = list->sequence;
-    if (take(service, list, &err) != STICPS_OK)
+    if (rc != STICPS_OK)
         log_error("proofs by STI certificate go on with the STI-CAs of before: %s", err.text);
 }
 
@@ -162,7 +157,7 @@ void proof_service_look(struct proof_service *service, const struct published_li
                         struct crl_file *file, int64_t now)
 {
     look_for_news(service, list, file);
-    bool open = now < service->expires, was = counter_read(&service->open) != 0;
+    bool open = now < trust_expires(service->trust), was = counter_read(&service->open) != 0;
     counter_set(&service->open, open);
     if (open && !was)
         log_info("proofs by STI certificate are taken");

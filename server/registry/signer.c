@@ -44,7 +44,7 @@ static enum sticps_err check_certificate(const struct signer *signer, const char
     if (rc == STICPS_OK)
         rc = anchors_add(anchors, pem, strlen(pem), STICPS_ERR_SIGNER, err);
     if (rc == STICPS_OK)
-        rc = list_signer_check(signer->chain, anchors, now, NULL, err);
+        rc = list_signer_check(signer->chain, anchors, NULL, now, NULL, err);
     if (rc != STICPS_OK)
         fail_context(err, "%s: not a list signer", path);
     anchors_free(anchors);

@@ -10,6 +10,7 @@
 struct counted_set {
     struct trust_set set; /* first: callers hold a pointer to this */
     struct anchors *anchors;
+    int64_t anchors_expire;
     struct crl *crl;
     atomic_uint refs;
 };
@@ -18,7 +19,8 @@ struct trust {
     _Atomic uint64_t generation; /* of `current`; 0: none */
     _Atomic int64_t confirmed;
     pthread_mutex_t lock;
-    struct counted_set *current; /* under the lock */
+    struct counted_set *current; /* under the lock, as is */
+    struct crl *crl;             /* of the sets to come, or NULL */
 };
 
 static struct counted_set *counted(const struct trust_set *set)
@@ -54,34 +56,65 @@ void trust_free(struct trust *trust)
         return;
     if (trust->current != NULL)
         trust_set_unref(&trust->current->set);
+    crl_unref(trust->crl);
     pthread_mutex_destroy(&trust->lock);
     free(trust);
 }
 
-enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, struct crl *crl,
-                              int64_t expires, struct sticps_error *err)
+/* Makes a set of the two; of both a reference is taken. `anchors_expire` is theirs alone. Under the
+ * lock; *old is the caller's to give back. */
+static enum sticps_err put(struct trust *trust, struct anchors *anchors, int64_t anchors_expire,
+                           struct crl *crl, struct counted_set **old, struct sticps_error *err)
 {
     struct counted_set *fresh = malloc(sizeof(*fresh));
-    if (fresh == NULL) {
-        anchors_free(anchors);
+    if (fresh == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    }
-    fresh->anchors = anchors;
+    int64_t expires = anchors_expire;
+    if (crl != NULL && crl_next_update(crl) < expires)
+        expires = crl_next_update(crl);
+    *old = trust->current;
+    uint64_t generation = *old != NULL ? (*old)->set.generation + 1 : 1;
+    fresh->anchors = anchors_ref(anchors);
+    fresh->anchors_expire = anchors_expire;
     fresh->crl = crl != NULL ? crl_ref(crl) : NULL;
     atomic_init(&fresh->refs, 1);
-
-    pthread_mutex_lock(&trust->lock);
-    struct counted_set *old = trust->current;
-    uint64_t generation = old != NULL ? old->set.generation + 1 : 1;
     fresh->set = (struct trust_set){anchors, crl, generation, expires};
     trust->current = fresh;
     atomic_store(&trust->generation, generation);
-    pthread_mutex_unlock(&trust->lock);
-    trust_confirm(trust);
+    return STICPS_OK;
+}
 
+enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, int64_t expires,
+                              struct sticps_error *err)
+{
+    struct counted_set *old = NULL;
+    pthread_mutex_lock(&trust->lock);
+    enum sticps_err code = put(trust, anchors, expires, trust->crl, &old, err);
+    pthread_mutex_unlock(&trust->lock);
+    anchors_free(anchors);
+    if (code != STICPS_OK)
+        return code;
+    trust_confirm(trust);
     if (old != NULL)
         trust_set_unref(&old->set);
     return STICPS_OK;
+}
+
+enum sticps_err trust_set_crl(struct trust *trust, struct crl *crl, struct sticps_error *err)
+{
+    struct counted_set *old = NULL;
+    enum sticps_err code = STICPS_OK;
+    pthread_mutex_lock(&trust->lock);
+    if (trust->current != NULL)
+        code = put(trust, trust->current->anchors, trust->current->anchors_expire, crl, &old, err);
+    if (code == STICPS_OK) {
+        crl_unref(trust->crl);
+        trust->crl = crl_ref(crl);
+    }
+    pthread_mutex_unlock(&trust->lock);
+    if (old != NULL)
+        trust_set_unref(&old->set);
+    return code;
 }
 
 void trust_confirm(struct trust *trust)
@@ -104,7 +137,7 @@ enum sticps_err trust_load_bundle(struct trust *trust, const char *path, struct 
         anchors_free(anchors);
         return code;
     }
-    return trust_publish(trust, anchors, NULL, TRUST_FOREVER, err);
+    return trust_publish(trust, anchors, TRUST_FOREVER, err);
 }
 
 const struct trust_set *trust_current(struct trust *trust, const struct trust_set *held)
@@ -118,4 +151,12 @@ const struct trust_set *trust_current(struct trust *trust, const struct trust_se
         atomic_fetch_add(&current->refs, 1);
     pthread_mutex_unlock(&trust->lock);
     return current != NULL ? &current->set : NULL;
+}
+
+int64_t trust_expires(struct trust *trust)
+{
+    const struct trust_set *set = trust_current(trust, NULL);
+    int64_t expires = set != NULL ? set->expires : 0;
+    trust_set_unref(set);
+    return expires;
 }

@@ -21,16 +21,21 @@ struct trust_set {
     const struct anchors *anchors;
     const struct crl *crl; /* NULL: revocation is not known here */
     uint64_t generation;   /* 1 for the first set published, rises by one */
-    int64_t expires;       /* Unix seconds; not to be used in this second or later */
+    int64_t expires;       /* Unix seconds; of both; not to be used in this second or later */
 };
 
 enum sticps_err trust_new(struct trust **out, struct sticps_error *err) STICPS_MUST_CHECK;
 void trust_free(struct trust *trust); /* accepts NULL; sets that are held stay valid */
 
-/* Replaces the set; `anchors` is taken over, also on failure; of `crl`, which may be NULL, a
- * reference is taken. Any thread. */
-enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, struct crl *crl,
-                              int64_t expires, struct sticps_error *err) STICPS_MUST_CHECK;
+/* Replaces the STI-CAs; `anchors` is taken over, also on failure. Any thread. */
+enum sticps_err trust_publish(struct trust *trust, struct anchors *anchors, int64_t expires,
+                              struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Replaces the CRL, of which a reference is taken. The set ends with its nextUpdate: a CRL that is
+ * overdue may lack whom it should have, and nobody is believed until the next is there. Any thread.
+ */
+enum sticps_err trust_set_crl(struct trust *trust, struct crl *crl,
+                              struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* Publishes the certificates of a PEM file; on error the old set stays. STICPS_ERR_FILE. */
 enum sticps_err trust_load_bundle(struct trust *trust, const char *path,
@@ -40,6 +45,9 @@ enum sticps_err trust_load_bundle(struct trust *trust, const char *path,
 void trust_confirm(struct trust *trust);
 /* When the set was last published or confirmed, Unix seconds; 0 when none was published yet. */
 int64_t trust_confirmed(const struct trust *trust);
+
+/* When the set in use ends, Unix seconds: TRUST_FOREVER for never, 0 when none was published yet. */
+int64_t trust_expires(struct trust *trust);
 
 /* Gives back the caller's reference `held` (or NULL) and returns a reference to the current set;
  * NULL when none was published yet. One atomic load when nothing changed. Any thread. */

@@ -124,7 +124,7 @@ DIGITAL_SIGNATURE = dict.fromkeys(
     "encipher_only decipher_only".split(),
     False,
 ) | {"digital_signature": True}
-SIGN_CERTIFICATES = DIGITAL_SIGNATURE | {"digital_signature": False, "key_cert_sign": True}
+SIGN_CERTIFICATES = DIGITAL_SIGNATURE | {"digital_signature": False, "key_cert_sign": True, "crl_sign": True}
 
 _serial = 1000
 

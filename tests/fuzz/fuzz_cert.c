@@ -16,7 +16,7 @@ static void check(struct cert_chain *chain, const uint8_t *data, size_t len)
     MUST(anchors_count(anchors) == cert_chain_len(chain));
     if (sti_certificate_check(chain, anchors, NULL, 1700000000, &until, &spc, NULL) == STICPS_OK)
         MUST(until > 1700000000 && spc.text[0] != '\0');
-    if (list_signer_check(chain, anchors, 1700000000, &until, NULL) == STICPS_OK)
+    if (list_signer_check(chain, anchors, NULL, 1700000000, &until, NULL) == STICPS_OK)
         MUST(until > 1700000000);
     anchors_free(anchors);
     free(sti_certificate_findings(chain));

@@ -555,7 +555,7 @@ static void test_leaf_must_haves(void **state)
             sti_certificate_check(chain, anchors, NULL, PKI_NOW, &until, &spc, &err);
         if (rc != cases[i].sti)
             fail_msg("%s: STI: %s: %s", cases[i].name, sticps_err_name(rc), err.text);
-        rc = list_signer_check(chain, anchors, PKI_NOW, NULL, &err);
+        rc = list_signer_check(chain, anchors, NULL, PKI_NOW, NULL, &err);
         if (rc != cases[i].signer)
             fail_msg("%s: signer: %s: %s", cases[i].name, sticps_err_name(rc), err.text);
         cert_chain_unref(chain);
@@ -578,7 +578,8 @@ static void test_leaf_keys(void **state)
         spec = pki_signer_spec(keys[i], ca, ca_key);
         X509 *signer = pki_make(&spec);
         struct cert_chain *chain = chain_of(CERTS(signer, ca), 2);
-        assert_int_equal(list_signer_check(chain, anchors, PKI_NOW, NULL, NULL), STICPS_ERR_SIGNER);
+        assert_int_equal(list_signer_check(chain, anchors, NULL, PKI_NOW, NULL, NULL),
+                         STICPS_ERR_SIGNER);
         cert_chain_unref(chain);
         X509_free(leaf);
         X509_free(signer);

@@ -116,7 +116,7 @@ static void trust_only(struct bench *bench, X509 *cert, int64_t expires)
     char *pem = pki_pem(&cert, 1);
     assert_int_equal(anchors_new(&anchors, NULL), STICPS_OK);
     assert_int_equal(anchors_add(anchors, pem, strlen(pem), STICPS_ERR_FILE, NULL), STICPS_OK);
-    assert_int_equal(trust_publish(bench->trust, anchors, NULL, expires, NULL), STICPS_OK);
+    assert_int_equal(trust_publish(bench->trust, anchors, expires, NULL), STICPS_OK);
     free(pem);
 }
 

@@ -228,6 +228,52 @@ static void test_paths(void **state)
     assert_int_equal(check(ca, &of_ca, &err), STICPS_OK);
 }
 
+/* Who signed it, and whether it is whole. */
+static void test_reliable(void **state)
+{
+    (void)state;
+    struct pki_spec spec = pki_ca_spec("STI-PA", leaf_key, NULL, NULL);
+    X509 *namesake = pki_make(&spec);
+    spec = pki_ca_spec("STI-PA", pa_key, NULL, NULL);
+    spec.begins = -20 * PKI_DAY;
+    spec.ends = -PKI_DAY;
+    X509 *expired = pki_make(&spec);
+    const struct {
+        X509 *signers[2];
+        int64_t next_update, now;
+        const char *why; /* NULL: it may be relied on */
+    } rows[] = {
+        {{pa}, PKI_DAY, PKI_NOW, NULL},
+        {{ca, pa}, PKI_DAY, PKI_NOW, NULL},
+        {{namesake, pa}, PKI_DAY, PKI_NOW, NULL},
+        {{pa}, 0, PKI_NOW, NULL}, /* says nothing of the next */
+        {{pa}, PKI_DAY, PKI_NOW + PKI_DAY - 1, NULL},
+        {{pa}, PKI_DAY, PKI_NOW + PKI_DAY, "nextUpdate"},
+        {{ca}, PKI_DAY, PKI_NOW, "issuer's name"},
+        {{namesake}, PKI_DAY, PKI_NOW, "signature"},
+        {{expired}, PKI_DAY, PKI_NOW, "not valid now"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct crl *crl = make(NULL, 0, rows[i].next_update);
+        struct anchors *signers = NULL;
+        struct sticps_error err = {0};
+        assert_int_equal(anchors_new(&signers, NULL), STICPS_OK);
+        for (size_t j = 0; j < 2 && rows[i].signers[j] != NULL; j++) {
+            char *pem = pki_pem((X509 **)&rows[i].signers[j], 1);
+            assert_int_equal(anchors_add(signers, pem, strlen(pem), STICPS_ERR_FILE, NULL), 0);
+            free(pem);
+        }
+        enum sticps_err rc = crl_check(crl, signers, rows[i].now, STICPS_ERR_SIGNER, &err);
+        if (rc != (rows[i].why != NULL ? STICPS_ERR_SIGNER : STICPS_OK) ||
+            (rows[i].why != NULL && strstr(err.text, rows[i].why) == NULL))
+            fail_msg("row %zu: %d %s", i, rc, err.text);
+        anchors_free(signers);
+        crl_unref(crl);
+    }
+    X509_free(namesake);
+    X509_free(expired);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_without_next_update),
         cmocka_unit_test(test_issuer_and_serial),
         cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_reliable),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

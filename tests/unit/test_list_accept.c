@@ -91,7 +91,7 @@ static enum sticps_err judge(const char *body, int64_t now)
     struct signed_list *payload = NULL;
     enum sticps_err code = open_list(body, LIST_URL, &candidate);
     if (code == STICPS_OK)
-        code = list_accept_signer(&candidate, chain, anchors, now, NULL);
+        code = list_accept_signer(&candidate, chain, anchors, NULL, now, NULL);
     if (code == STICPS_OK)
         code = list_accept_payload(&candidate, now, options, &payload, NULL);
     signed_list_free(payload);

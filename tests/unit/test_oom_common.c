@@ -331,12 +331,12 @@ static enum sticps_err call_sti_check_stranger(void)
 
 static enum sticps_err call_signer_check(void)
 {
-    return list_signer_check(list_signer, anchors, PKI_NOW, NULL, NULL);
+    return list_signer_check(list_signer, anchors, NULL, PKI_NOW, NULL, NULL);
 }
 
 static enum sticps_err call_signer_check_sti(void)
 {
-    return list_signer_check(sti, anchors, PKI_NOW, NULL, NULL);
+    return list_signer_check(sti, anchors, NULL, PKI_NOW, NULL, NULL);
 }
 
 static enum sticps_err call_findings(void)

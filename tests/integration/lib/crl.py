@@ -6,13 +6,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 
-def make_crl(pki, path, *serials, der=True, next_update=86400, issuer=None):
+def make_crl(pki, path, *serials, der=True, next_update=86400, issuer=None, signer=None, extension=None):
     """The STI-PA root's CRL with these serial numbers; renamed into place. Returns its DER.
 
-    `issuer` is the name of the CA whose certificates these are, which makes the CRL an indirect one.
+    `issuer` is the name of the CA whose certificates these are, which makes the CRL an indirect one. `signer`:
+    (certificate, key) instead of the root's. `extension`: a critical one more.
     """
     now = datetime.datetime.utcnow()
-    builder = (x509.CertificateRevocationListBuilder().issuer_name(pki.certificate("sti-pa-root").subject)
+    certificate, key = signer or (pki.certificate("sti-pa-root"), pki.private_key("sti-pa-root"))
+    builder = (x509.CertificateRevocationListBuilder().issuer_name(certificate.subject)
                .last_update(now - datetime.timedelta(days=2)).next_update(now + datetime.timedelta(seconds=next_update)))
     if issuer:
         builder = builder.add_extension(x509.IssuingDistributionPoint(
@@ -23,7 +25,9 @@ def make_crl(pki, path, *serials, der=True, next_update=86400, issuer=None):
         if issuer:
             revoked = revoked.add_extension(x509.CertificateIssuer([x509.DirectoryName(issuer)]), critical=True)
         builder = builder.add_revoked_certificate(revoked.build())
-    crl = builder.sign(pki.private_key("sti-pa-root"), hashes.SHA256())
+    if extension:
+        builder = builder.add_extension(extension, critical=True)
+    crl = builder.sign(key, hashes.SHA256())
     encoding = serialization.Encoding.DER if der else serialization.Encoding.PEM
     fresh = path.with_name(path.name + ".new")
     fresh.write_bytes(crl.public_bytes(encoding))
