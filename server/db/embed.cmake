@@ -1,6 +1,6 @@
-# Writes the SQL steps as a C file: cmake -DOUTPUT=… -DDIRECTORY=… -P embed.cmake
+# Writes the SQL steps as a C file: cmake -DOUTPUT=… "-DFILES=…;…" -P embed.cmake
+# The names are given, so that a step that is renamed or gone makes the build write it again.
 # Texts become byte arrays, so that no length or escape rule of C strings applies.
-file(GLOB FILES "${DIRECTORY}/[0-9][0-9][0-9]_*.sql")
 list(SORT FILES)
 set(ARRAYS "")
 set(TABLE "")

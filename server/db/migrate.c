@@ -103,8 +103,10 @@ static enum sticps_err apply(struct migrator *m, const struct migration *step,
     const char *params[] = {number, step->name, sha256};
     struct db_result result = {0};
     enum sticps_err code;
-    /* On failure the caller closes the connection, which rolls the step back. */
-    if ((code = simple(m->db, "BEGIN", STATEMENT_MS, what, err)) != STICPS_OK ||
+    /* On failure the caller closes the connection, which rolls the step back. Without the scope a
+     * step would see no row of a table with row rules (sql/021_row_rules.sql). */
+    if ((code = simple(m->db, "BEGIN; SET LOCAL sticps.scope = '*'", STATEMENT_MS, what, err)) !=
+            STICPS_OK ||
         (code = simple(m->db, step->text, STEP_MS, what, err)) != STICPS_OK)
         return code;
     if (db_sync_exec(m->db,

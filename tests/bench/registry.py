@@ -49,7 +49,7 @@ def start(pki, folder):
     rows = f"SELECT i, {SPC_SQL.format('i')} AS spc FROM generate_series(0, {ENTRIES - 1}) i"
     for statement in (
         f"INSERT INTO spc_owner (spc, sp) SELECT spc, 'bench' FROM ({rows}) r",
-        "INSERT INTO cps_entry (spc, url, version, updated_by) SELECT spc, 'https://cps.carrier-' ||"
+        "INSERT INTO cps_entry (spc, sp, url, version, updated_by) SELECT spc, 'bench', 'https://cps.carrier-' ||"
         " lpad(i::text, 5, '0') || '.example.com/cps/company/' || spc, nextval('entry_version'), 'bench'"
         f" FROM ({rows}) r",
         "ANALYZE",

@@ -363,7 +363,7 @@ def test_a_dry_run_shows_every_difference_and_changes_nothing(reg):
     db.query("UPDATE cps_entry SET url = 'https://other.example.com/x' WHERE spc = %s", (SPCS[1],))
     db.query("DELETE FROM cps_entry WHERE spc = %s", (SPCS[0],))
     db.query("INSERT INTO spc_owner VALUES ('ZZ99', 'alpha')")
-    db.query("INSERT INTO cps_entry VALUES ('ZZ99', 'https://new.example.com/x', nextval('entry_version'), now(), 'x')")
+    db.query("INSERT INTO cps_entry (spc, sp, url, version, updated_by) VALUES ('ZZ99', 'alpha', 'https://new.example.com/x', nextval('entry_version'), 'x')")
     before = dump(db)
     done = publish(reg, "--dry-run")
     assert done.returncode == 0

@@ -81,7 +81,9 @@ class Database:
             connection.close()
 
     def connect(self, role=None):
-        connection = psycopg2.connect(self.url_of(role) if role else self.url)
+        """As the superuser, or as `role`; the owner sees the rows of every account, as `init` does."""
+        options = "-c sticps.scope=*" if role == ROLES["owner_url"] else ""
+        connection = psycopg2.connect(self.url_of(role) if role else self.url, options=options)
         connection.autocommit = True
         return connection
 
