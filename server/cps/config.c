@@ -3,6 +3,7 @@
 #include "common/error.h"
 #include "common/read_file.h"
 #include "server/cps/config_schema.h"
+#include "server/http/client_address.h"
 #include "server/http/rate.h"
 #include "server/http/reload.h"
 
@@ -211,6 +212,20 @@ static enum sticps_err sizes(const struct loading *l, const struct raw_config *r
     return code;
 }
 
+static enum sticps_err proxy(const struct loading *l, struct raw_proxy *raw, struct config *config)
+{
+    if (raw == NULL)
+        return STICPS_OK;
+    config->proxy_protocol = raw->protocol != NULL && *raw->protocol == RAW_TRUE;
+    enum sticps_err code =
+        proxies_check(raw->trusted.items, raw->trusted.count, config->proxy_protocol, l->err);
+    if (code == STICPS_OK) {
+        config->trusted_proxies = raw->trusted;
+        raw->trusted = (struct config_strings){NULL, 0};
+    }
+    return code;
+}
+
 static enum sticps_err convert(const struct loading *l, struct raw_config *raw,
                                struct config *config)
 {
@@ -231,6 +246,8 @@ static enum sticps_err convert(const struct loading *l, struct raw_config *raw,
         code = rules(l, raw, config);
     if (code == STICPS_OK)
         code = sizes(l, raw, config);
+    if (code == STICPS_OK)
+        code = proxy(l, raw->proxy, config);
     config->access_log =
         raw->log != NULL && raw->log->access != NULL && *raw->log->access == RAW_TRUE;
     if (code == STICPS_OK) {
@@ -274,6 +291,7 @@ void config_free(struct config *config)
         return;
     strings_free(&config->listen);
     strings_free(&config->private_side.listen);
+    strings_free(&config->trusted_proxies);
     free(config->tls.certificate);
     free(config->tls.key);
     free(config->private_side.tls.certificate);

@@ -52,11 +52,13 @@ struct config {
     struct passport_rules rules; /* freshness, default country, lab */
     struct store_settings store;
     unsigned x5u_deadline_ms;
-    unsigned x5u_max_pending;     /* fetches under way, in all */
-    unsigned max_connections;     /* 0: the server's default */
-    unsigned max_per_address;     /* 0: the server's default */
-    unsigned requests_per_second; /* of one address, on the public listener; 0: no limit */
-    unsigned requests_burst;      /* at once; 0: twice the above */
+    unsigned x5u_max_pending;              /* fetches under way, in all */
+    unsigned max_connections;              /* 0: the server's default */
+    unsigned max_per_address;              /* 0: the server's default */
+    unsigned requests_per_second;          /* of one address, on the public listener; 0: no limit */
+    unsigned requests_burst;               /* at once; 0: twice the above */
+    struct config_strings trusted_proxies; /* networks; those say whose request it is */
+    bool proxy_protocol;                   /* and begin with a PROXY line */
     bool access_log;
     char *fixed; /* all that only a restart can change, as text; for config_check_reload */
     size_t fixed_len;

@@ -93,6 +93,14 @@ static const cyaml_schema_field_t limits_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t proxy_fields[] = {
+    CYAML_FIELD_SEQUENCE_COUNT("trusted", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                               struct raw_proxy, trusted.items, trusted.count, &string_value, 0,
+                               MAX_LIST),
+    BOOLEAN("protocol", struct raw_proxy, protocol),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t log_fields[] = {
     BOOLEAN("access", struct raw_log, access),
     CYAML_FIELD_END,
@@ -113,6 +121,7 @@ static const cyaml_schema_field_t config_fields[] = {
     MAPPING_OPTIONAL("store", struct raw_config, store, store_fields),
     MAPPING_OPTIONAL("x5u", struct raw_config, x5u, x5u_fields),
     MAPPING_OPTIONAL("limits", struct raw_config, limits, limits_fields),
+    MAPPING_OPTIONAL("proxy", struct raw_config, proxy, proxy_fields),
     MAPPING_OPTIONAL("log", struct raw_config, log, log_fields),
     CYAML_FIELD_END,
 };

@@ -52,6 +52,11 @@ struct raw_limits {
     uint32_t *connections, *per_address, *requests_per_second, *requests_burst;
 };
 
+struct raw_proxy {
+    struct config_strings trusted;
+    enum raw_truth *protocol;
+};
+
 struct raw_log {
     enum raw_truth *access;
 };
@@ -71,6 +76,7 @@ struct raw_config {
     struct raw_store *store;
     struct raw_x5u *x5u;
     struct raw_limits *limits;
+    struct raw_proxy *proxy;
     struct raw_log *log;
 };
 

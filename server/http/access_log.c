@@ -36,7 +36,7 @@ void access_log_request(h2o_req_t *req)
         count(connection->thread, req->res.status);
         count_route(connection->listener, connection->thread, NULL, req->res.status, -1);
         if (atomic_load(&connection->thread->server->access_log))
-            log_fields(LOG_LEVEL_INFO, "refused", LOG_TEXT("client", connection->client),
+            log_fields(LOG_LEVEL_INFO, "refused", LOG_TEXT("client", connection->peer.text),
                        LOG_NUMBER("status", req->res.status),
                        LOG_TEXT("listener", connection->listener->name));
         return;
@@ -52,7 +52,7 @@ void access_log_request(h2o_req_t *req)
         LOG_NUMBER("status", req->res.status),
         LOG_NUMBER("bytes", req->bytes_sent),
         LOG_NUMBER("us", took_us),
-        LOG_TEXT("client", request->connection->client),
+        LOG_TEXT("client", request->client.text),
         LOG_TEXT("listener", request->listener->name),
         LOG_TEXT("request", request->id),
     };

@@ -22,7 +22,7 @@ static void linger_start(struct connection *connection);
 static void connection_free(struct connection *connection)
 {
     struct server_thread *thread = connection->thread;
-    limits_leave(thread->server->limits, &connection->key);
+    limits_leave(thread->server->limits, &connection->peer.key);
     thread->connections_open--;
     atomic_store_explicit(&thread->open, thread->connections_open, memory_order_relaxed);
     free(connection->subject);
@@ -41,7 +41,7 @@ static void on_closed(void *arg)
 }
 
 void connection_open(struct acceptor *acceptor, int fd, const struct sockaddr *peer,
-                     socklen_t peer_len, const struct limits_key *key)
+                     socklen_t peer_len, bool trusted)
 {
     struct server_thread *thread = acceptor->thread;
     /* h2o has no time limit for writing; the kernel's ends a connection whose peer has gone. */
@@ -55,14 +55,10 @@ void connection_open(struct acceptor *acceptor, int fd, const struct sockaddr *p
         abort();
     connection->thread = thread;
     connection->listener = acceptor->listener;
-    connection->key = *key;
+    connection->trusted = trusted;
+    client_address_of(peer, &connection->peer);
     connection->linger_fd = -1;
     connection->quiet_since_ms = monotonic_ms();
-    if (key->bytes[0] == 4)
-        inet_ntop(AF_INET, key->bytes + 1, connection->client, sizeof(connection->client));
-    else if (peer->sa_family == AF_INET6)
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)peer)->sin6_addr, connection->client,
-                  sizeof(connection->client));
     thread->connections_open++;
     atomic_store_explicit(&thread->open, thread->connections_open, memory_order_relaxed);
 
@@ -81,6 +77,8 @@ void connection_open(struct acceptor *acceptor, int fd, const struct sockaddr *p
     connection->socket = socket;
     h2o_linklist_insert(&thread->connections, &connection->link);
 
+    /* h2o reads a line of the PROXY protocol, version 1, before TLS, and goes on without one. */
+    acceptor->accept.expect_proxy_line = trusted && thread->server->options.proxy_protocol;
     acceptor->accept.ssl_ctx = atomic_load(&acceptor->listener->tls_context);
     h2o_accept(&acceptor->accept, socket);
 }

@@ -55,6 +55,25 @@ static void split_target(struct request *request)
     request->has_query = question != NULL;
 }
 
+/* What a proxy says of the client is of each request: one connection carries those of many. */
+static void find_client(struct request *request)
+{
+    const struct server *server = request->thread->server;
+    h2o_conn_t *conn = request->h2o->conn;
+    struct sockaddr_storage peer;
+    request->client = request->connection->peer;
+    if (!request->connection->trusted)
+        return;
+    /* Another one than the connection's where a line of the PROXY protocol named it. */
+    if (conn->callbacks->get_peername(conn, (struct sockaddr *)&peer) > 0) {
+        client_address_of((struct sockaddr *)&peer, &request->client);
+        if (!proxies_trust(&server->proxies, (struct sockaddr *)&peer))
+            return;
+    }
+    client_address_forwarded(&server->proxies, request_header_joined(request, "x-forwarded-for"),
+                             &request->client);
+}
+
 static struct request *request_new(h2o_req_t *req, const struct listener *listener)
 {
     struct request *request = h2o_mem_alloc_shared(&req->pool, sizeof(*request), on_dispose);
@@ -70,6 +89,7 @@ static struct request *request_new(h2o_req_t *req, const struct listener *listen
              (unsigned long long)request->thread->id_next);
     /* An odd step through all 64-bit values: no two alike, and no counting of our traffic. */
     request->thread->id_next += UINT64_C(0x9e3779b97f4a7c15);
+    find_client(request);
     request_read_trace(request);
     h2o_req_getenv(req, H2O_STRLIT(ENV_NAME), 1)->base = (char *)request;
     return request;
@@ -179,7 +199,7 @@ static bool check_framing(struct request *request)
 /* Cheap, and before the request has cost anything. */
 static bool check_rate(struct request *request)
 {
-    const struct limits_key *key = &request->connection->key;
+    const struct limits_key *key = &request->client.key;
     unsigned wait;
     if (request->route != NULL && (request->route->flags & ROUTE_UNLIMITED) != 0)
         return true;

@@ -4,6 +4,7 @@
 #ifndef SERVER_HTTP_INTERNAL_H
 #define SERVER_HTTP_INTERNAL_H
 
+#include "server/http/client_address.h"
 #include "server/http/limits.h"
 #include "server/http/rate.h"
 #include "server/http/reply.h"
@@ -30,6 +31,7 @@ enum server_state { SERVER_NEW, SERVER_RUNNING, SERVER_DRAINING, SERVER_ENDED };
 struct server {
     struct server_options options;
     struct limits *limits;
+    struct trusted_proxies proxies;
     struct rate *requests_rate; /* by limits_key */
     h2o_globalconf_t conf;
     size_t threads_len;
@@ -139,9 +141,9 @@ struct connection {
     struct server_thread *thread;
     struct listener *listener;
     h2o_socket_t *socket;
-    struct limits_key key;
-    char client[INET6_ADDRSTRLEN];
-    char *subject; /* of the TLS client certificate, or NULL */
+    struct client_address peer; /* who opened it: a client, or a proxy */
+    bool trusted;               /* a proxy that is believed */
+    char *subject;              /* of the TLS client certificate, or NULL */
     uint64_t quiet_since_ms;
     size_t written_seen;
     bool was_reading, was_writing, cut;
@@ -150,7 +152,7 @@ struct connection {
 
 /* Adopts an accepted descriptor that limits_enter has counted. */
 void connection_open(struct acceptor *acceptor, int fd, const struct sockaddr *peer,
-                     socklen_t peer_len, const struct limits_key *key);
+                     socklen_t peer_len, bool trusted);
 struct connection *connection_of(h2o_req_t *req);
 /* The answer goes out while the client may still be sending: close in a way that lets it be read.
  */
@@ -178,6 +180,7 @@ struct request {
     const char *query; /* "" when there is none */
     size_t query_len;
     bool has_query; /* also of an empty one, "?" and nothing behind it */
+    struct client_address client;
     char id[17];
     const char *user; /* for the access log, or NULL */
     struct trace trace;

@@ -71,7 +71,7 @@ struct limits_key limits_key_of(const struct sockaddr *address)
     return key;
 }
 
-bool limits_enter(struct limits *limits, const struct limits_key *key)
+bool limits_enter(struct limits *limits, const struct limits_key *key, bool is_proxy)
 {
     bool entered = false;
     pthread_mutex_lock(&limits->lock);
@@ -85,7 +85,7 @@ bool limits_enter(struct limits *limits, const struct limits_key *key)
             client->key = *key;
             HASH_ADD(hh, limits->clients, key, sizeof(client->key), client);
         }
-        if (client->open < limits->max_per_address) {
+        if (is_proxy || client->open < limits->max_per_address) {
             client->open++;
             limits->open++;
             entered = true;

@@ -22,8 +22,9 @@ void limits_set(struct limits *limits, unsigned max_connections, unsigned max_pe
 
 struct limits_key limits_key_of(const struct sockaddr *address);
 
-/* Counts one connection; false, and not counted, when a limit is reached. */
-bool limits_enter(struct limits *limits, const struct limits_key *key);
+/* Counts one connection; false, and not counted, when a limit is reached. A trusted proxy has no
+ * limit of its address: everybody comes by it. */
+bool limits_enter(struct limits *limits, const struct limits_key *key, bool is_proxy);
 void limits_leave(struct limits *limits, const struct limits_key *key);
 
 unsigned limits_open(struct limits *limits);

@@ -270,13 +270,14 @@ static bool accept_one(struct acceptor *acceptor)
         return errno == EINTR || errno == ECONNABORTED;
     }
     struct limits_key key = limits_key_of((struct sockaddr *)&peer);
-    if (!limits_enter(thread->server->limits, &key)) {
+    bool trusted = proxies_trust(&thread->server->proxies, (struct sockaddr *)&peer);
+    if (!limits_enter(thread->server->limits, &key, trusted)) {
         atomic_fetch_add_explicit(&thread->refused, 1, memory_order_relaxed);
         close(fd);
         return true;
     }
     atomic_fetch_add_explicit(&thread->accepted, 1, memory_order_relaxed);
-    connection_open(acceptor, fd, (struct sockaddr *)&peer, len, &key);
+    connection_open(acceptor, fd, (struct sockaddr *)&peer, len, trusted);
     return true;
 }
 

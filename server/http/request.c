@@ -352,13 +352,13 @@ json_t *request_json(struct request *request)
 
 const char *request_client(const struct request *request)
 {
-    return request->connection->client;
+    return request->client.text;
 }
 
 const void *request_client_key(const struct request *request, size_t *len)
 {
-    *len = sizeof(request->connection->key);
-    return &request->connection->key;
+    *len = sizeof(request->client.key);
+    return &request->client.key;
 }
 
 bool request_client_left(const struct request *request)

@@ -72,6 +72,12 @@ enum sticps_err server_new(const struct server_options *options, struct server *
     struct server *server = calloc(1, sizeof(*server));
     if (server == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    enum sticps_err code = proxies_parse(options->trusted_proxies, options->trusted_proxies_len,
+                                         &server->proxies, err);
+    if (code != STICPS_OK) {
+        free(server);
+        return code;
+    }
     server->options = *options;
     fill_defaults(&server->options);
     server->threads_len = server->options.threads;
@@ -79,7 +85,8 @@ enum sticps_err server_new(const struct server_options *options, struct server *
     atomic_init(&server->access_log, options->access_log);
     server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (server->stop_fd < 0) {
-        enum sticps_err code = fail(err, STICPS_ERR_FILE, NULL, "eventfd: %s", strerror(errno));
+        code = fail(err, STICPS_ERR_FILE, NULL, "eventfd: %s", strerror(errno));
+        proxies_clear(&server->proxies);
         free(server);
         return code;
     }
@@ -409,6 +416,7 @@ void server_free(struct server *server)
         server->listeners = next;
     }
     limits_free(server->limits);
+    proxies_clear(&server->proxies);
     rate_free(server->requests_rate);
     for (size_t i = 0; i < server->threads_len; i++) {
         pthread_mutex_destroy(&server->threads[i].post_lock);

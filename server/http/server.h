@@ -44,6 +44,11 @@ struct server_options {
     unsigned drain_timeout_ms;     /* for requests in flight when stopping; 0: 10,000 */
     unsigned handler_deadline_ms;  /* default of struct pending; 0: 5,000 */
     bool access_log;               /* a line per request on stderr */
+    /* Addresses and networks (network.h) of the proxies whose X-Forwarded-For is believed; with
+     * proxy_protocol they also begin each connection with a PROXY line, version 1. */
+    char *const *trusted_proxies;
+    size_t trusted_proxies_len;
+    bool proxy_protocol;
 
     /* Called on each thread before it accepts, and after its last request is gone, for what a
      * thread owns (a database pool). `*state` is handed out by server_thread_state. A failing start
@@ -71,7 +76,8 @@ struct listener_options {
     bool (*authenticate)(struct request *request, const struct route *route);
 };
 
-/* Everything is copied but for `routes`. */
+/* Everything is copied but for `routes`. STICPS_ERR_USAGE for a trusted proxy that is no network.
+ */
 enum sticps_err server_new(const struct server_options *options, struct server **out,
                            struct sticps_error *err) STICPS_MUST_CHECK;
 

@@ -1,6 +1,7 @@
 #include "server/registry/config.h"
 
 #include "common/hsm/hsm_key.h"
+#include "server/http/client_address.h"
 #include "server/http/rate.h"
 #include "server/http/reload.h"
 
@@ -117,6 +118,13 @@ static const cyaml_schema_field_t limits_fields[] = {
     NUMBER("writes_burst", struct config_limits, writes_burst),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_value_t network = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 64)};
+static const cyaml_schema_field_t proxy_fields[] = {
+    CYAML_FIELD_SEQUENCE("trusted", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_proxy,
+                         trusted, &network, 0, 64),
+    SWITCH("protocol", struct config_proxy, protocol),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t log_fields_[] = {
     SWITCH("access", struct config_log, access),
     CYAML_FIELD_END,
@@ -146,6 +154,7 @@ static const cyaml_schema_field_t fields[] = {
     SWITCH("lab", struct config, lab),
     CYAML_FIELD_MAPPING("session", CYAML_FLAG_OPTIONAL, struct config, session, session_fields),
     CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct config, limits, limits_fields),
+    CYAML_FIELD_MAPPING("proxy", CYAML_FLAG_OPTIONAL, struct config, proxy, proxy_fields),
     CYAML_FIELD_MAPPING("log", CYAML_FLAG_OPTIONAL, struct config, log, log_fields_),
     CYAML_FIELD_END,
 };
@@ -454,6 +463,9 @@ enum sticps_err config_load(const char *path, struct config **out, struct sticps
 
     rc = check_numbers(config, path, err);
     if (rc == STICPS_OK)
+        rc = proxies_check(config->proxy.trusted, config->proxy.trusted_count,
+                           config->proxy.protocol == CONFIG_ON, err);
+    if (rc == STICPS_OK)
         rc = check_base_url(config, path, err);
     if (rc == STICPS_OK)
         rc = check_database_urls(config, path, err);
@@ -470,6 +482,7 @@ enum sticps_err config_load(const char *path, struct config **out, struct sticps
     default_switch(&config->list.is_public, CONFIG_ON);
     default_switch(&config->database.transaction_pooling, CONFIG_OFF);
     default_switch(&config->lab, CONFIG_OFF);
+    default_switch(&config->proxy.protocol, CONFIG_OFF);
     default_switch(&config->sti_proof.enabled, CONFIG_ON);
     if (config->cps_check.policy == CONFIG_CHECK_UNSET)
         config->cps_check.policy = CONFIG_CHECK_OFF;

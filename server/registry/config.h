@@ -101,6 +101,12 @@ struct config_limits {
     unsigned writes_burst;
 };
 
+struct config_proxy {
+    char **trusted; /* addresses and networks of proxies that say whose request it is */
+    unsigned trusted_count;
+    enum config_switch protocol; /* they begin with a PROXY line */
+};
+
 struct config_log {
     enum config_switch access; /* a line per request */
 };
@@ -125,6 +131,7 @@ struct config {
     enum config_switch lab; /* loopback and private addresses, any port; never in production */
     struct config_session session;
     struct config_limits limits;
+    struct config_proxy proxy;
     struct config_log log;
 };
 

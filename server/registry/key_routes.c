@@ -3,7 +3,7 @@
 #include "server/registry/api.h"
 #include "server/registry/api_key.h"
 #include "server/registry/credential.h"
-#include "server/registry/network.h"
+#include "server/http/network.h"
 #include "server/registry/session.h"
 
 #include <inttypes.h>

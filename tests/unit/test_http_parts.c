@@ -207,17 +207,17 @@ static void connections_are_counted_per_address_and_in_all(void **state)
     struct limits_key a = key_of("192.0.2.1"), mapped = key_of("::ffff:192.0.2.1"),
                       b = key_of("192.0.2.2"), six = key_of("2001:db8:1:2::1"),
                       same_net = key_of("2001:db8:1:2:ffff::9"), other = key_of("2001:db8:1:3::1");
-    assert_true(limits_enter(limits, &a));
-    assert_true(limits_enter(limits, &mapped));
-    assert_false(limits_enter(limits, &a));
-    assert_true(limits_enter(limits, &b));
-    assert_true(limits_enter(limits, &six));
-    assert_false(limits_enter(limits, &other)); /* four in all */
+    assert_true(limits_enter(limits, &a, false));
+    assert_true(limits_enter(limits, &mapped, false));
+    assert_false(limits_enter(limits, &a, false));
+    assert_true(limits_enter(limits, &b, false));
+    assert_true(limits_enter(limits, &six, false));
+    assert_false(limits_enter(limits, &other, false)); /* four in all */
     limits_leave(limits, &b);
-    assert_true(limits_enter(limits, &same_net));
+    assert_true(limits_enter(limits, &same_net, false));
     limits_leave(limits, &a);
-    assert_false(limits_enter(limits, &six)); /* two of this /64 */
-    assert_true(limits_enter(limits, &other));
+    assert_false(limits_enter(limits, &six, false)); /* two of this /64 */
+    assert_true(limits_enter(limits, &other, false));
     assert_int_equal(limits_open(limits), 4);
     limits_leave(limits, &b); /* has none open: no underflow */
     assert_int_equal(limits_open(limits), 4);

@@ -1,6 +1,6 @@
 /* server/registry/api_key and network: the form of API keys, and networks as people write them. */
 #include "server/registry/api_key.h"
-#include "server/registry/network.h"
+#include "server/http/network.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -92,8 +92,9 @@ http {{
 
 
 def haproxy(folder, example, changes, port=None):
+    """HAProxy with one of the examples; `changes` gives it its own port."""
     front = Front(folder, "haproxy", port)
-    text = adapt((ETC / example).read_text(), {":443 ssl": f"127.0.0.1:{front.port} ssl", **changes})
+    text = adapt((ETC / example).read_text(), changes)
     conf = front.folder / "haproxy.cfg"
     conf.write_text(text)
     return front._start([program("haproxy"), "-c", "-f", str(conf)], [program("haproxy"), "-db", "-f", str(conf)])
