@@ -1,6 +1,7 @@
 #include "server/registry/checker.h"
 
 #include "server/http/log.h"
+#include "server/http/metrics.h"
 #include "server/http/server.h"
 #include "server/http/timer.h"
 #include "server/registry/checker_hosts.h"
@@ -177,6 +178,17 @@ static void wake(struct checker *checker)
 }
 
 /* ---- public ---- */
+
+void checker_write(struct metrics *metrics, const struct checker *checker)
+{
+    static const char *const names[CHECKER_VERDICTS] = {"good", "bad", "unknown"};
+
+    metrics_family(metrics, "sticps_cps_checks_total", "counter",
+                   "Checks of CPSs, by what they found; unknown: it could not be checked.");
+    for (size_t i = 0; i < CHECKER_VERDICTS; i++)
+        metrics_sample(metrics, METRICS_LABELS({"result", names[i]}),
+                       (double)counter_read(&checker->hosts.checks[i]));
+}
 
 size_t checker_origin(const char *url)
 {

@@ -14,12 +14,14 @@
 
 struct checker;
 struct config;
+struct metrics;
 struct server_thread;
 
 enum checker_verdict {
     CHECKER_GOOD,
     CHECKER_BAD,
-    CHECKER_UNKNOWN /* it was not checked: no checker, or too much to do */
+    CHECKER_UNKNOWN, /* it was not checked: no checker, or too much to do */
+    CHECKER_VERDICTS
 };
 
 struct checker_result {
@@ -43,6 +45,9 @@ void checker_free(struct checker *checker);
  * this call, within a bounded time. */
 void checker_ask(struct checker *checker, struct server_thread *home, const char *url,
                  unsigned timeout_ms, checker_fn *done, void *arg);
+
+/* Its families for metrics. Any thread. */
+void checker_write(struct metrics *metrics, const struct checker *checker);
 
 /* The part of a CPS URL that is checked: scheme, host and port. Its length. */
 size_t checker_origin(const char *url);

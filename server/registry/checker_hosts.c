@@ -61,10 +61,12 @@ void checker_tell_unknown(struct checker_wait *wait, const char *why)
     tell(wait, &result);
 }
 
-static void conclude(struct checker_host *host, const struct checker_result *result, uint64_t now)
+static void conclude(struct checker_hosts *hosts, struct checker_host *host,
+                     const struct checker_result *result, uint64_t now)
 {
     struct checker_wait *wait = host->waits;
 
+    counter_add(&hosts->checks[result->verdict], 1);
     host->state = KNOWN;
     host->result = *result;
     host->waits = NULL;
@@ -79,11 +81,12 @@ static void conclude(struct checker_host *host, const struct checker_result *res
     }
 }
 
-static void conclude_unknown(struct checker_host *host, const char *why, uint64_t now)
+static void conclude_unknown(struct checker_hosts *hosts, struct checker_host *host,
+                             const char *why, uint64_t now)
 {
     const struct checker_result result = unknown(why);
 
-    conclude(host, &result, now);
+    conclude(hosts, host, &result, now);
 }
 
 /* ---- the table ---- */
@@ -195,13 +198,13 @@ void checker_hosts_ask(struct checker_hosts *hosts, struct checker_wait *wait, c
 void checker_hosts_end_overdue(struct checker_hosts *hosts, uint64_t now)
 {
     while (hosts->first != NULL && now >= hosts->first->deadline)
-        conclude_unknown(dequeue(hosts), "too many checks are under way; try again", now);
+        conclude_unknown(hosts, dequeue(hosts), "too many checks are under way; try again", now);
 }
 
 void checker_hosts_end_waiting(struct checker_hosts *hosts, const char *why, uint64_t now)
 {
     while (hosts->first != NULL)
-        conclude_unknown(dequeue(hosts), why, now);
+        conclude_unknown(hosts, dequeue(hosts), why, now);
 }
 
 /* ---- what is with the process ---- */
@@ -235,7 +238,7 @@ void checker_hosts_report(struct checker_hosts *hosts, uint64_t id,
         if (host->id != id)
             continue;
         hosts->running[i] = hosts->running[--hosts->running_len];
-        conclude(host, result, now);
+        conclude(hosts, host, result, now);
         return;
     }
 }
@@ -243,7 +246,7 @@ void checker_hosts_report(struct checker_hosts *hosts, uint64_t id,
 void checker_hosts_end_running(struct checker_hosts *hosts, const char *why, uint64_t now)
 {
     while (hosts->running_len > 0)
-        conclude_unknown(hosts->running[--hosts->running_len], why, now);
+        conclude_unknown(hosts, hosts->running[--hosts->running_len], why, now);
 }
 
 bool checker_hosts_late(const struct checker_hosts *hosts, uint64_t now)

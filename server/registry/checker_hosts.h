@@ -5,6 +5,7 @@
 #define REGISTRY_CHECKER_HOSTS_H
 
 #include "common/cps_check.h"
+#include "server/http/counter.h"
 #include "server/registry/checker.h"
 
 #include <stdbool.h>
@@ -30,6 +31,7 @@ struct checker_hosts {
     struct checker_host *running[CPS_CHECK_MAX_RUNNING];
     size_t running_len;
     uint64_t last_id;
+    counter checks[CHECKER_VERDICTS]; /* that have ended, by verdict; for metrics */
 };
 
 void checker_hosts_init(struct checker_hosts *hosts);

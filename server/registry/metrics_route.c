@@ -2,6 +2,7 @@
 #include "server/http/metrics.h"
 #include "server/http/server.h"
 #include "server/http/worker.h"
+#include "server/registry/checker.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
 #include "server/registry/exporter.h"
@@ -90,6 +91,8 @@ void status_metrics(struct request *request)
                       crl_file_failed(daemon->crl));
     if (daemon->proofs != NULL && daemon->config->ca_list.directory != NULL)
         proof_desk_write(metrics, daemon->proofs, daemon->nodes, server_threads(daemon->server));
+    if (daemon->config->cps_check.policy != CONFIG_CHECK_OFF)
+        checker_write(metrics, daemon->checker);
     node_stats_write(metrics, daemon->nodes, server_threads(daemon->server));
     metrics_certificates(metrics, daemon->server, now);
     metrics_days_left(metrics, "signer", cert_chain_not_after(daemon->signer->chain), now);

@@ -17,8 +17,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from lib.cert_server import CertServer
-from lib.net import wait_until
 from lib.net import free_port as any_free_port
+from lib.net import wait_until
+from lib.sti import Prover
 
 ENTRY = "/api/v1/account/alpha/cps/1234"
 
@@ -211,6 +212,38 @@ def test_an_api_key_is_checked_for_too(checked, cps):
     reply = machine.put(ENTRY, {"url": cps().url + "/machine"})
     assert reply.status in (200, 201) and reply.json["check"]["ok"] is True
     assert reply.json["updatedBy"].startswith("key:")
+
+
+def test_a_proof_is_used_once_and_checked_for(registry, pki, cert_server, cps, tmp_path):
+    """A proof is good for one call of the database, and a checked write makes two."""
+    (tmp_path / "cas").mkdir()
+    (tmp_path / "cas/sti-ca.pem").write_bytes(pki.pem("sti-ca"))
+    reg = registry(cps_check={"policy": "require"}, tls_ca=str(pki.tls_ca),
+                   ca_list={"directory": str(tmp_path / "cas")})
+    reg.add_sp("alpha", "1234")
+    sp1 = Prover(reg.anonymous, pki.private_key("sp1"), cert_server.url + "/sp1.crt")
+    wait_until(lambda: sp1.get(ENTRY).status != 503, 15, what="proofs are taken")
+    body = json.dumps({"url": cps().url + "/proof"}).encode()
+    token = sp1.token("PUT", ENTRY, body)
+    reply = sp1.send("PUT", ENTRY, token, body)
+    assert reply.status == 201 and reply.json["check"]["ok"] is True and reply.json["updatedBy"] == "sti:1234"
+    assert sp1.send("PUT", ENTRY, token, body).code == "PROOF_REPLAYED"
+    assert sp1.put(ENTRY, f"https://127.0.0.1:{free_port()}/x").code == "CPS_CHECK_FAILED"
+
+
+def test_checks_are_counted(checked, cps):
+    reg, sp = checked("warn")
+
+    def counts():
+        page = reg.anonymous.get("/metrics").body.decode()
+        return {name: int(value) for name, value in
+                re.findall(r'^sticps_cps_checks_total\{result="(\w+)"\} (\d+)$', page, re.M)}
+
+    before = counts()
+    sp.put(ENTRY, {"url": cps().url + "/counted"})
+    sp.put(ENTRY, {"url": f"https://127.0.0.1:{free_port()}/x"})
+    after = counts()
+    assert {name: after[name] - before[name] for name in after} == {"good": 1, "bad": 1, "unknown": 0}
 
 
 # ---- the whole mapping ----
