@@ -121,10 +121,20 @@ start_postgres() {
             as_postgres "$pg_bin/pg_ctl" -D "$pg_dir/data" -l "$pg_dir/log" -w -o \
                 "-p $pg_port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200" start
     ) >"$here/log/postgres.log" 2>&1 </dev/null || { cat "$here/log/postgres.log" >&2; return 1; }
-    PGPASSWORD=$pg_password psql -q -h 127.0.0.1 -p "$pg_port" -U postgres -v ON_ERROR_STOP=1 \
-        -c "CREATE ROLE sticps LOGIN PASSWORD '$pg_password'" -c 'CREATE DATABASE sticps OWNER sticps' postgres ||
-        return 1
-    DATABASE_URL=postgresql://sticps:$pg_password@127.0.0.1:$pg_port/sticps
+    {
+        cat "$root/packaging/database/roles.sql"
+        for role in owner serving publishing auditing; do
+            echo "ALTER ROLE sticps_$role PASSWORD '$pg_password';"
+        done
+        echo 'CREATE DATABASE sticps OWNER sticps_owner;'
+    } | PGPASSWORD=$pg_password psql -q -h 127.0.0.1 -p "$pg_port" -U postgres -v ON_ERROR_STOP=1 postgres || return 1
+    # for a person who looks: sees the rows of every account (docs/database.md)
+    DATABASE_URL="$(database_url owner)?options=-csticps.scope%3D*"
+}
+
+# The connection string of one of the registry's roles.
+database_url() {
+    echo "postgresql://sticps_$1:$pg_password@127.0.0.1:$pg_port/sticps"
 }
 
 as_postgres() {

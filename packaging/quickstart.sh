@@ -77,7 +77,10 @@ tls:
   certificate: $pki/registry-tls.crt
   key: $pki/registry-tls.key
 database:
-  url: $DATABASE_URL
+  url: $(database_url serving)
+  publisher_url: $(database_url publishing)
+  auditor_url: $(database_url auditing)
+  owner_url: $(database_url owner)
   connections: 8
 base_url: $REGISTRY_URL
 signer:

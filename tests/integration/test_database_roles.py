@@ -148,6 +148,13 @@ def test_the_publisher_and_the_auditor_get_no_further(reg, asked):
     assert isinstance(asked(AUDITING, "SELECT housekeeping()"), DENIED)
 
 
+def test_the_rights_on_tables_are_those_of_the_document(reg):
+    text = (ROOT / "docs/database.md").read_text()
+    told = {(role, right, table) for role, right, tables in re.findall(r"^\| `(\w+)` \| (\w+) \| (`.*`) \|$", text, re.M)
+            for table in re.findall(r"`(\w+)`", tables)}
+    assert told == set(reg.database.query("SELECT role, privilege, object FROM permission WHERE privilege <> 'EXECUTE'"))
+
+
 # ---- what init does ----
 
 

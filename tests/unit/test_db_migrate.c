@@ -96,6 +96,22 @@ static void a_step_that_fails_leaves_nothing(void **state)
     db_sync_free(db);
 }
 
+/* Row rules hide all rows from a transaction without a scope, and so from a step. */
+static void a_step_sees_the_rows_of_every_account(void **state)
+{
+    (void)state;
+    NEED_DATABASE();
+    const struct migration list[] = {
+        STEP("001_one.sql",
+             "CREATE TABLE step_one AS SELECT current_setting('sticps.scope', true) AS scope")};
+    struct sticps_error err = {0};
+    struct db_sync *db = fresh();
+    if (db_migrate_list(OWN, list, 1, NULL, &err) != STICPS_OK)
+        fail_msg("%s: %s", err.where, err.text);
+    assert_int_equal(number(db, "SELECT count(*) FROM step_one WHERE scope = '*'"), 1);
+    db_sync_free(db);
+}
+
 struct racer {
     const struct migration *list;
     size_t len, applied;
@@ -265,6 +281,7 @@ int main(void)
         cmocka_unit_test(steps_are_applied_once_and_in_order),
         cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(a_step_that_fails_leaves_nothing),
+        cmocka_unit_test(a_step_sees_the_rows_of_every_account),
         cmocka_unit_test(nodes_that_start_together_apply_each_step_once),
         cmocka_unit_test(the_programs_own_steps_apply_and_check),
         cmocka_unit_test(a_blocking_call_has_a_limit),
