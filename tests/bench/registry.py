@@ -43,9 +43,18 @@ def start(pki, folder):
 
     registry = Registry(BIN, folder, pki, Database(), CONFIG)
     registry.init()
-    registry.start()
-    registry.admin = registry.add_sp("bench")
-    registry.spcs = [spc_of(i) for i in range(ENTRIES)]
+    try:
+        registry.start()
+        registry.admin = registry.add_sp("bench")
+        registry.spcs = [spc_of(i) for i in range(ENTRIES)]
+        registry.body = fill(registry)
+    except BaseException:
+        registry.kill()
+        raise
+    return registry
+
+
+def fill(registry):
     rows = f"SELECT i, {SPC_SQL.format('i')} AS spc FROM generate_series(0, {ENTRIES - 1}) i"
     for statement in (
         f"INSERT INTO spc_owner (spc, sp) SELECT spc, 'bench' FROM ({rows}) r",
@@ -56,9 +65,9 @@ def start(pki, folder):
     ):
         registry.database.query(statement)
     for _ in range(400):
-        registry.body = registry.anonymous.get(PATH).body
-        if len(registry.body) > 50 * ENTRIES:
-            return registry
+        body = registry.anonymous.get(PATH).body
+        if len(body) > 50 * ENTRIES:
+            return body
         time.sleep(0.05)
     sys.exit("the registry did not publish the full list")
 
