@@ -311,7 +311,7 @@ def test_init_prints_the_password_once_and_is_safe_to_repeat(fresh):
 
 
 def test_init_without_a_database_is_2(fresh, free_port):
-    fresh.reconfigure(database={"url": f"postgresql://x:sEcReT@127.0.0.1:{free_port()}/x"})
+    fresh.reconfigure(database={"owner_url": f"postgresql://x:sEcReT@127.0.0.1:{free_port()}/x"})
     done = run([fresh.program, "-c", fresh.config_path, "init"])
     assert done.returncode == 2
     assert "sEcReT" not in done.stderr + done.stdout
