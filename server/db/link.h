@@ -1,6 +1,6 @@
 /* One asynchronous connection on an h2o loop: connecting, the first SQL of a session, waiting for
- * input, reconnecting with a growing pause. What is asked over it is its owner's business (pool.c,
- * listen.c). */
+ * input, reconnecting with a growing pause. What is asked over it is its owner's business (pool.c).
+ */
 #ifndef SERVER_DB_LINK_H
 #define SERVER_DB_LINK_H
 
@@ -18,7 +18,7 @@ struct db_link_owner {
     void (*up)(struct db_link *link);
     /* A ready session was lost, or an attempt failed; the next attempt comes by itself. */
     void (*down)(struct db_link *link, bool was_up, const char *why);
-    /* Input was consumed: look at PQisBusy, PQgetResult, PQnotifies. */
+    /* Input was consumed: look at PQisBusy, PQgetResult. */
     void (*input)(struct db_link *link);
 };
 

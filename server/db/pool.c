@@ -215,7 +215,8 @@ static void advise(struct db_pool *pool)
     if (pool->advised || pool->options.log == NULL)
         return;
     pool->advised = true;
-    pool->options.log("a prepared statement is of another session: behind a pooler that gives each "
+    pool->options.log(false,
+                      "a prepared statement is of another session: behind a pooler that gives each "
                       "transaction another one, set database.transaction_pooling");
 }
 
@@ -276,7 +277,7 @@ static void on_up(struct db_link *link)
     struct slot *slot = (struct slot *)link;
     struct db_pool *pool = slot->pool;
     if (pool->connected++ == 0 && pool->options.log != NULL)
-        pool->options.log("database connected");
+        pool->options.log(true, "database connected");
     pool->outage_logged = false;
     dispatch(pool);
 }
@@ -294,7 +295,7 @@ static void on_down(struct db_link *link, bool was_up, const char *why)
         pool->down_since_ms = link_now_ms();
     if (pool->connected == 0 && !pool->outage_logged && pool->options.log != NULL) {
         pool->outage_logged = true;
-        pool->options.log(why);
+        pool->options.log(false, why);
     }
     if (query == NULL)
         return;

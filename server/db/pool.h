@@ -29,7 +29,7 @@ struct db_pool_options {
     bool sessions_change; /* the server's session may be another one for each statement, as behind
                              PgBouncer with pool_mode = transaction: nothing is prepared and nothing
                              is set in it, so its role must bring statement_timeout */
-    void (*log)(const char *text); /* connection lost and found again; may be NULL */
+    void (*log)(bool good, const char *text); /* connection lost and found again; may be NULL */
 };
 
 enum sticps_err db_pool_new(struct st_h2o_evloop_t *loop, const struct db_pool_options *options,

@@ -78,9 +78,12 @@ enum sticps_err daemon_check(const struct config *config, struct sticps_error *e
 
 /* ---- threads ---- */
 
-static void on_pool_log(const char *text)
+static void on_pool_log(bool good, const char *text)
 {
-    log_warn("%s", text);
+    if (good)
+        log_info("%s", text);
+    else
+        log_warn("%s", text);
 }
 
 static void on_second(struct timer *timer)

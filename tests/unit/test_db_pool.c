@@ -1,8 +1,7 @@
-/* server/db/pool and listen: queries on a loop, and what becomes of them when the database
+/* server/db/pool: queries on a loop, and what becomes of them when the database
  * misbehaves. */
 #include "db_fixture.h"
 
-#include "server/db/listen.h"
 #include "server/db/pool.h"
 
 #include <h2o.h>
@@ -450,8 +449,9 @@ static void a_bad_conninfo_is_refused_without_repeating_it(void **state)
 
 static char logged[512];
 
-static void keep_log(const char *text)
+static void keep_log(bool good, const char *text)
 {
+    (void)good;
     snprintf(logged, sizeof(logged), "%s", text);
 }
 
@@ -466,74 +466,6 @@ static void the_password_is_not_logged(void **state)
     assert_non_null(strstr(logged, "127.0.0.1"));
     assert_null(strstr(logged, "hunter2"));
     db_pool_free(pool);
-}
-
-/* ---- LISTEN ---- */
-
-struct heard {
-    int connected, lost, notes;
-    char channel[64], payload[64];
-};
-
-static void on_connected(void *arg)
-{
-    ((struct heard *)arg)->connected++;
-}
-
-static void on_lost(void *arg)
-{
-    ((struct heard *)arg)->lost++;
-}
-
-static void on_notified(const char *channel, const char *payload, void *arg)
-{
-    struct heard *heard = arg;
-    heard->notes++;
-    snprintf(heard->channel, sizeof(heard->channel), "%s", channel);
-    snprintf(heard->payload, sizeof(heard->payload), "%s", payload);
-}
-
-static void notifications_arrive_also_after_an_outage(void **state)
-{
-    (void)state;
-    NEED_DATABASE();
-    static const char *const channels[] = {"published", "session_ended", NULL};
-    static const struct db_listen_callbacks callbacks = {on_connected, on_notified, on_lost};
-    struct relay *relay = relay_start();
-    struct db_pool_options options = {.conninfo = relay->conninfo, .application_name = "listener"};
-    struct db_listener *listener = NULL;
-    struct heard heard = {0};
-    struct db_sync *db = sync_open("");
-    assert_int_equal(db_listen_new(loop, &options, channels, &callbacks, &heard, &listener, NULL),
-                     STICPS_OK);
-    for (int round = 1; round <= 3; round++) {
-        run_until(&heard.connected, round);
-        sync_run(db, "NOTIFY published, '17'");
-        run_until(&heard.notes, 2 * round - 1);
-        assert_string_equal(heard.channel, "published");
-        assert_string_equal(heard.payload, "17");
-        sync_run(db, "NOTIFY session_ended");
-        run_until(&heard.notes, 2 * round);
-        assert_string_equal(heard.channel, "session_ended");
-        assert_string_equal(heard.payload, "");
-        sync_run(db, "NOTIFY another");
-        if (round % 2 == 1) {
-            sync_run(db, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                         "WHERE application_name = 'listener'");
-        } else {
-            relay_set(relay, RELAY_CLOSED);
-            run_until(&heard.lost, round);
-            relay_set(relay, RELAY_PASS);
-        }
-        run_until(&heard.lost, round);
-    }
-    assert_int_equal(heard.notes, 6);
-    db_listen_free(listener);
-    static const char *const hostile[] = {"a; DROP TABLE x", NULL};
-    assert_int_equal(db_listen_new(loop, &options, hostile, &callbacks, &heard, &listener, NULL),
-                     STICPS_ERR_USAGE);
-    db_sync_free(db);
-    relay_stop(relay);
 }
 
 int main(void)
@@ -555,7 +487,6 @@ int main(void)
         TEST(a_statement_that_went_stale_heals),
         TEST(a_bad_conninfo_is_refused_without_repeating_it),
         TEST(the_password_is_not_logged),
-        TEST(notifications_arrive_also_after_an_outage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
