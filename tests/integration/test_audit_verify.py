@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+from lib.passport import b64url
 from lib.pki import ROOT
 from lib.process import run
 from lib.services import Database, merge, write_config
@@ -11,6 +12,13 @@ from lib.transparency import (HEAD, ZEROS, audit_chain, get, leaf_hash, links, n
 
 
 # ---- an upgrade ----
+
+
+def earlier_list(sequence):
+    """A list in the form of one; the registry reads what it said last, and asks nobody who signed it."""
+    header = {"alg": "ES256", "typ": "JWT", "x5u": "https://sti-pa.example.com/download/v1/certificate/certificateId_1.crt"}
+    payload = {"version": "1.0", "sequence": sequence, "exp": 99, "cpsMapping": {}}
+    return ".".join((b64url(header), b64url(payload), b64url(bytes(64))))
 
 
 def test_what_was_there_before_joins_the_history(registry, new_database):
@@ -26,7 +34,7 @@ def test_what_was_there_before_joins_the_history(registry, new_database):
         cursor.execute(text)
         cursor.execute("INSERT INTO schema_migration (number, name, sha256) VALUES (%s, %s, %s)",
                        (int(path.name[:3]), path.name, hashlib.sha256(text.encode()).hexdigest()))
-    lists = [f"a.{i}.b" for i in range(1, 12)]
+    lists = [earlier_list(i) for i in range(1, 12)]
     for i, jws in enumerate(lists, 1):
         cursor.execute("INSERT INTO publication VALUES ('cps-list', %s, 99, %s, %s, '', 0, 'change', now())",
                        (i, jws, hashlib.sha256(jws.encode()).hexdigest()))
