@@ -121,7 +121,8 @@ def test_the_example_configuration_is_well_formed(fresh, pki, tmp_path):
     (tmp_path / "sti-ca").mkdir()
     (tmp_path / "sti-ca/one.pem").write_bytes(pki.crt("sti-ca").read_bytes())
     make_crl(pki, tmp_path / "sti-pa.crl")
-    whole = text.replace("  # connections:", "  connections:")
+    (tmp_path / "export").mkdir()
+    whole = text.replace("  # connections:", "  connections:").replace("/var/lib/sticps/export", "export")
     start = whole.index("# threads:")
     whole = whole[:start] + re.sub(r"^# ?", "", whole[start:], flags=re.M)
     for number, variant in enumerate((text, whole)):
