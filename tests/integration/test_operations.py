@@ -7,6 +7,7 @@ import os
 import re
 
 import pytest
+import yaml
 from lib import netns
 from lib.pki import ROOT
 from lib.sandbox import Host
@@ -51,6 +52,18 @@ def copy_to_pa2(hosts, shared):
     hosts["pa2"].run(f"tar -C /etc -xf {shared}/sticps.tar && chown -R root:sticps-registryd /etc/sticps")
 
 
+ACCIDENT = r'''
+ACCOUNT=/api/v1/account/example-tel
+for spc in $(seq 7001 7025); do api PUT $ACCOUNT/spc/$spc >/dev/null; done
+KEPT=$(api GET "$ACCOUNT/cps?format=rfc9888")
+ALL=$(for spc in $(seq 7001 7025); do echo "{\"0-$spc\":\"https://cps.example.com/$spc\"}"; done | jq -c --argjson k "$KEPT" -s '$k + add')
+api PUT $ACCOUNT/cps "$ALL" >/dev/null
+until curl -sS https://sti-pa.example.com/download/v1/cps-list | payload | grep -q 7025; do sleep 0.2; done
+api PUT $ACCOUNT/cps "$KEPT" >/dev/null
+until curl -sS https://sti-pa.example.com/metrics | grep -q '^sticps_list_held 25'; do sleep 0.2; done
+'''
+
+
 # ---- the sandbox ----
 
 
@@ -84,8 +97,12 @@ def hosts(bin_dir, pki, tmp_path_factory):
 def test_every_command(hosts, tmp_path):
     tmp_path.chmod(0o755)
     assert len(blocks()) == DOCUMENT.read_text().count("\n```sh ") > 30
+    braked = False
     for heading, host, commands, expected in blocks():
         assert host in hosts, f"{heading}: a block without a host:\n{commands}"
+        if heading == "The brake holds" and not braked:
+            hosts[host].run(ACCIDENT)
+            braked = True
         # the sandbox's addresses are private, which the client opens in the laboratory only
         commands = commands.replace("sticps list fetch", "sticps list fetch --lab")
         try:
@@ -116,8 +133,6 @@ def test_a_command_that_fails_is_found(hosts):
 
 
 def test_alerts_name_metrics_and_headings_that_there_are(registry, tmp_path, pki):
-    import yaml
-
     (tmp_path / "ca.pem").write_bytes(pki.pem("sti-ca"))
     one = registry(ca_list={"directory": str(tmp_path)}, crl={"file": str(tmp_path / "none")})
     page = one.anonymous.get("/metrics").body.decode()
