@@ -417,6 +417,16 @@ def test_what_the_client_says_about_its_address_does_not_count(reg):
         assert reply.code == "ADDRESS_NOT_ALLOWED"
 
 
+def test_whom_a_trusted_proxy_names_is_the_one_who_counts(registry):
+    one = registry(proxy={"trusted": ["127.0.0.1"]})
+    one.add_sp("alpha", "1234")
+    key = make(one.pa, ALPHA, "read", addresses=["192.0.2.0/24"])["key"]
+    path = "/api/v1/account/alpha/cps"
+    seen = {name: one.anonymous.get(path, token=key, headers={"X-Forwarded-For": name}).status
+            for name in ("192.0.2.7", "198.51.100.7", "192.0.2.7, 198.51.100.7")}
+    assert seen == {"192.0.2.7": 200, "198.51.100.7": 403, "192.0.2.7, 198.51.100.7": 403}
+
+
 def test_addresses_of_version_6(registry):
     port, port6 = free_port(), free_port()
     one = registry(start=False)
