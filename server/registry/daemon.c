@@ -91,9 +91,7 @@ static void on_second(struct timer *timer)
     struct node *node = (struct node *)((char *)timer - offsetof(struct node, second));
 
     node_stats_pool(&node->stats, node->pool);
-    if (node->daemon->proofs != NULL && server_thread_index(node->thread) == 0)
-        proof_service_look(node->daemon->proofs, node->lists[LIST_CA], node->daemon->crl,
-                           clock_now(node->daemon->clock));
+    proof_service_look(node);
     timer_start(node->thread, timer, 1000, on_second);
 }
 

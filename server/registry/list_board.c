@@ -83,6 +83,7 @@ static void on_delivery(void *arg)
     if (!node->left && (*held == NULL || (*held)->sequence < delivery->list->sequence)) {
         published_list_unref(*held);
         *held = delivery->list;
+        proof_service_look(node); /* there may be other STI-CAs */
     } else {
         published_list_unref(delivery->list);
     }

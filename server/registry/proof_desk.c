@@ -5,6 +5,7 @@
 #include "server/http/log.h"
 #include "server/http/metrics.h"
 #include "server/http/rate.h"
+#include "server/http/server.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
 #include "server/registry/published_list.h"
@@ -153,10 +154,14 @@ static void look_for_news(struct proof_service *service, const struct published_
         log_error("proofs by STI certificate go on with the STI-CAs of before: %s", err.text);
 }
 
-void proof_service_look(struct proof_service *service, const struct published_list *list,
-                        struct crl_file *file, int64_t now)
+void proof_service_look(struct node *node)
 {
-    look_for_news(service, list, file);
+    struct proof_service *service = node->daemon->proofs;
+
+    if (service == NULL || server_thread_index(node->thread) != 0)
+        return;
+    look_for_news(service, node->lists[LIST_CA], node->daemon->crl);
+    int64_t now = clock_now(node->daemon->clock);
     bool open = now < trust_expires(service->trust), was = counter_read(&service->open) != 0;
     counter_set(&service->open, open);
     if (open && !was)

@@ -17,11 +17,9 @@
 
 #include <stddef.h>
 
-struct crl_file;
 struct metrics;
 struct node;
 struct proof_service;
-struct published_list;
 struct rate;
 struct server_thread;
 
@@ -33,11 +31,10 @@ enum sticps_err proof_service_new(const struct config *config, struct proof_serv
 /* After all desks. Accepts NULL. */
 void proof_service_free(struct proof_service *service);
 
-/* Takes over the list of STI-CAs (NULL: there is none yet) and the CRL (NULL: none is configured)
- * when either has changed, and says in the log when they begin or cease to be of use. On one
- * thread, every second. `now` in Unix seconds. */
-void proof_service_look(struct proof_service *service, const struct published_list *list,
-                        struct crl_file *crl, int64_t now);
+/* Takes over the node's list of STI-CAs and the daemon's CRL when either has changed, and says in
+ * the log when they begin or cease to be of use. Called on every thread when it has got a list, and
+ * every second; only the first thread acts. */
+void proof_service_look(struct node *node);
 
 /* Fetches that a client's address causes, and good proofs of an SPC. Any thread. */
 struct rate *proof_service_fetches(struct proof_service *service);
