@@ -32,50 +32,29 @@ enum sticps_err brake_read_list(struct db_sync *db, enum list_kind kind, int64_t
     return rc;
 }
 
-/* An array literal of the first that are gone; SPCs and fingerprints need no quoting. */
-static enum sticps_err list_removed(const struct list_items *before, const struct list_items *after,
-                                    struct json_write *out, struct sticps_error *err)
+enum sticps_err brake_removed(const struct list_items *before, const struct list_items *after,
+                              char **out, struct sticps_error *err)
 {
     struct list_walk walk = {before, after, 0, 0};
     const struct list_item *old, *new;
+    struct json_write removed;
     enum list_change change;
     size_t shown = 0;
 
-    json_write_init(out, 1024);
-    json_write_raw(out, "{", 1);
+    json_write_init(&removed, 1024);
+    json_write_raw(&removed, "{", 1);
     while (shown < REMOVED_SHOWN && list_walk_next(&walk, &change, &old, &new)) {
         if (change != LIST_REMOVED)
             continue;
         if (shown++ > 0)
-            json_write_raw(out, ",", 1);
-        json_write_raw(out, old->key, strlen(old->key));
+            json_write_raw(&removed, ",", 1);
+        json_write_raw(&removed, old->key, strlen(old->key));
     }
-    json_write_raw(out, "}", 2); /* with its NUL */
-    return json_write_check(out, err);
-}
-
-enum sticps_err brake_hold(struct db_sync *db, enum list_kind kind, const struct list_loss *loss,
-                           const struct list_items *before, const struct list_items *after,
-                           struct sticps_error *err)
-{
-    struct json_write removed;
-    char lost[24], of[24];
-    enum sticps_err rc = list_removed(before, after, &removed, err);
-
-    if (rc == STICPS_OK) {
-        snprintf(lost, sizeof(lost), "%zu", loss->lost);
-        snprintf(of, sizeof(of), "%zu", loss->of);
-        const char *params[] = {list_kind_name(kind), loss->confirm, lost, of, removed.data};
-        rc = db_sync_run(db, "SELECT brake_hold($1, $2, $3, $4, $5)", 5, params,
-                         PUBLICATION_TIMEOUT_MS, err);
-    }
-    json_write_clear(&removed);
+    json_write_raw(&removed, "}", 2); /* with its NUL */
+    enum sticps_err rc = json_write_check(&removed, err);
+    if (rc == STICPS_OK)
+        *out = removed.data;
+    else
+        json_write_clear(&removed);
     return rc;
-}
-
-enum sticps_err brake_release(struct db_sync *db, enum list_kind kind, struct sticps_error *err)
-{
-    const char *params[] = {list_kind_name(kind)};
-
-    return db_sync_run(db, "SELECT brake_release($1)", 1, params, PUBLICATION_TIMEOUT_MS, err);
 }

@@ -1,6 +1,6 @@
-/* The brake's part of a publication: what the last list said, and what is held back and why, in the
- * database (sql/017_brake.sql). Called by publication, inside its transaction, under the lock on
- * list_state. The rule itself is in list_diff. */
+/* The brake's part of a publication: what the last list said, and what is lost against it. What is
+ * held back and why is kept by the database (sql/017_brake.sql), the rule itself is in list_diff.
+ * Called by publication. */
 #ifndef REGISTRY_BRAKE_H
 #define REGISTRY_BRAKE_H
 
@@ -17,14 +17,9 @@ enum sticps_err brake_read_list(struct db_sync *db, enum list_kind kind, int64_t
                                 struct list_content **out,
                                 struct sticps_error *err) STICPS_MUST_CHECK;
 
-/* Notes that `after` is held back, for every node to see. Audited when the loss is a new one; a
- * confirmation of another loss and a request to publish are void from now on. */
-enum sticps_err brake_hold(struct db_sync *db, enum list_kind kind, const struct list_loss *loss,
-                           const struct list_items *before, const struct list_items *after,
-                           struct sticps_error *err) STICPS_MUST_CHECK;
-
-/* Notes that nothing is held back any more. */
-enum sticps_err brake_release(struct db_sync *db, enum list_kind kind,
-                              struct sticps_error *err) STICPS_MUST_CHECK;
+/* The first of those that `after` has lost, as an array literal of PostgreSQL: SPCs and
+ * fingerprints need no quoting. The caller frees *out. */
+enum sticps_err brake_removed(const struct list_items *before, const struct list_items *after,
+                              char **out, struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

@@ -15,7 +15,8 @@
 
 /* What one publication gathers on its way. */
 struct draft {
-    int64_t last_sequence;
+    int64_t sequence;      /* where it stands: the new list's is the next */
+    int64_t last_sequence; /* of the last list: the same, unless the sequence was raised; or 0 */
     char last_content[65]; /* "" when there is no list yet */
     char confirmed[LIST_CONFIRM_SIZE];
     struct db_result rows; /* what the list will say; the entries borrow their texts from it */
@@ -48,68 +49,29 @@ static void draft_clear(struct draft *draft)
     free(draft->jws);
 }
 
-/* PostgreSQL answers COMMIT of a failed transaction with success and the tag ROLLBACK. */
-static enum sticps_err commit(struct db_sync *db, struct sticps_error *err)
-{
-    struct db_result result;
-    enum sticps_err rc = STICPS_OK;
-
-    if (db_sync_exec(db, "COMMIT", 0, NULL, PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
-        rc = db_sync_fail(&result, "COMMIT", err);
-    else if (strcmp(PQcmdStatus(result.rows), "COMMIT") != 0)
-        rc = fail(err, STICPS_ERR_FETCH, NULL, "the publication was not committed");
-    db_sync_clear(&result);
-    return rc;
-}
-
-/* Is it still this node that publishes? Then it stays so until the transaction ends. */
-static enum sticps_err hold_lease(struct db_sync *db, int64_t term, bool *held,
-                                  struct sticps_error *err)
-{
-    struct db_result result;
-    enum sticps_err rc = STICPS_OK;
-    char text[24];
-    const char *params[] = {text};
-
-    snprintf(text, sizeof(text), "%" PRId64, term);
-    if (db_sync_exec(db, "SELECT lease_hold($1)", 1, params, PUBLICATION_TIMEOUT_MS, &result) !=
-        DB_OK)
-        rc = db_sync_fail(&result, "lease of the publisher", err);
-    else
-        *held = db_bool(result.rows, 0, 0);
-    db_sync_clear(&result);
-    return rc;
-}
-
-/* Takes the lock on the sequence, and reads what the last list said. */
-static enum sticps_err lock_state(struct db_sync *db, enum list_kind kind, struct draft *draft,
+/* Where the sequence stands, and what the last list said. */
+static enum sticps_err read_state(struct db_sync *db, enum list_kind kind, struct draft *draft,
                                   struct sticps_error *err)
 {
     const char *params[] = {list_kind_name(kind)};
     struct db_result result;
     enum sticps_err rc = STICPS_OK;
 
-    if (db_sync_exec(db, "SELECT sequence, confirmed FROM list_state WHERE kind = $1 FOR UPDATE", 1,
-                     params, PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
-        rc = db_sync_fail(&result, "lock on the sequence", err);
-    else if (PQntuples(result.rows) != 1)
-        rc = fail(err, STICPS_ERR_STATE, NULL, "list_state has no row for %s", params[0]);
-    else {
-        draft->last_sequence = db_int(result.rows, 0, 0);
-        snprintf(draft->confirmed, sizeof(draft->confirmed), "%s", db_text(result.rows, 0, 1));
-    }
-    db_sync_clear(&result);
-    if (rc != STICPS_OK)
-        return rc;
-
     if (db_sync_exec(db,
-                     "SELECT content FROM publication WHERE kind = $1 "
-                     "ORDER BY sequence DESC LIMIT 1",
-                     1, params, PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
+                     "SELECT s.sequence, s.confirmed, p.sequence, p.content FROM list_state s "
+                     "LEFT JOIN LATERAL (SELECT sequence, content FROM publication WHERE kind = $1 "
+                     "ORDER BY sequence DESC LIMIT 1) p ON true WHERE s.kind = $1",
+                     1, params, PUBLICATION_TIMEOUT_MS, &result) != DB_OK) {
         rc = db_sync_fail(&result, "last publication", err);
-    else
+    } else if (PQntuples(result.rows) != 1) {
+        rc = fail(err, STICPS_ERR_STATE, NULL, "list_state has no row for %s", params[0]);
+    } else {
+        draft->sequence = db_int(result.rows, 0, 0);
+        snprintf(draft->confirmed, sizeof(draft->confirmed), "%s", db_text(result.rows, 0, 1));
+        draft->last_sequence = db_int(result.rows, 0, 2);
         snprintf(draft->last_content, sizeof(draft->last_content), "%s",
-                 db_text(result.rows, 0, 0));
+                 db_text(result.rows, 0, 3));
+    }
     db_sync_clear(&result);
     return rc;
 }
@@ -250,21 +212,61 @@ static enum sticps_err read_entries(struct db_sync *db, const struct publication
     return rc;
 }
 
-static enum sticps_err mark(struct db_sync *db, const struct draft *draft, int64_t sequence,
-                            struct sticps_error *err)
+/* The one statement that changes anything. `*done` is false when another publisher was faster, and
+ * nothing was changed. */
+static enum sticps_err end(struct db_sync *db, const char *sql, int params_len,
+                           const char *const *params, bool *done, struct sticps_error *err)
 {
-    char sequence_text[24];
+    struct db_result result;
+    enum sticps_err rc = STICPS_OK;
 
-    if (draft->mark_spcs == NULL)
-        return STICPS_OK;
-    snprintf(sequence_text, sizeof(sequence_text), "%" PRId64, sequence);
-    const char *params[] = {sequence_text, draft->mark_spcs, draft->mark_versions};
-    return db_sync_run(db, "SELECT list_mark($1, $2, $3)", 3, params, PUBLICATION_TIMEOUT_MS, err);
+    if (db_sync_exec(db, sql, params_len, params, PUBLICATION_TIMEOUT_MS, &result) != DB_OK)
+        rc = db_sync_fail(&result, "publication", err);
+    else
+        *done = db_text_or_null(result.rows, 0, 0) == NULL;
+    db_sync_clear(&result);
+    return rc;
+}
+
+static enum sticps_err end_unchanged(struct db_sync *db, const struct publication_order *order,
+                                     const struct draft *draft, bool *done,
+                                     struct sticps_error *err)
+{
+    char texts[3][24];
+    const char *params[] = {texts[0],         list_kind_name(order->kind), texts[1], texts[2],
+                            draft->mark_spcs, draft->mark_versions};
+
+    snprintf(texts[0], sizeof(texts[0]), "%" PRId64, order->term);
+    snprintf(texts[1], sizeof(texts[1]), "%" PRId64, draft->sequence);
+    snprintf(texts[2], sizeof(texts[2]), "%" PRId64, draft->last_sequence);
+    return end(db, "SELECT publication_end_unchanged($1, $2, $3, $4, $5, $6)", 6, params, done,
+               err);
 }
 
 /* ---- the brake ---- */
 
-/* Does what was gathered wait for a person? */
+static enum sticps_err end_held(struct db_sync *db, const struct publication_order *order,
+                                struct draft *draft, bool *done, struct sticps_error *err)
+{
+    char texts[4][24], *removed = NULL;
+    enum sticps_err rc = brake_removed(&draft->last->list, &draft->items, &removed, err);
+
+    if (rc != STICPS_OK)
+        return rc;
+    const char *params[] = {
+        texts[0], list_kind_name(order->kind), texts[1], draft->held.confirm, texts[2], texts[3],
+        removed};
+
+    snprintf(texts[0], sizeof(texts[0]), "%" PRId64, order->term);
+    snprintf(texts[1], sizeof(texts[1]), "%" PRId64, draft->sequence);
+    snprintf(texts[2], sizeof(texts[2]), "%zu", draft->held.lost);
+    snprintf(texts[3], sizeof(texts[3]), "%zu", draft->held.of);
+    rc = end(db, "SELECT publication_end_held($1, $2, $3, $4, $5, $6, $7)", 7, params, done, err);
+    free(removed);
+    return rc;
+}
+
+/* Does what was gathered wait for a person? Then draft->held says so. */
 static enum sticps_err brake(struct db_sync *db, const struct publication_order *order,
                              struct draft *draft, struct sticps_error *err)
 {
@@ -285,7 +287,7 @@ static enum sticps_err brake(struct db_sync *db, const struct publication_order 
         return rc;
     draft->held = loss;
     draft->again = order->keep_alive;
-    return brake_hold(db, order->kind, &loss, &draft->last->list, &draft->items, err);
+    return STICPS_OK;
 }
 
 /* ---- signing ---- */
@@ -305,79 +307,64 @@ static enum sticps_err sign(const struct publication_order *order, struct draft 
                              signer->x5u, signer->key, &draft->jws, &draft->jws_len, err);
 }
 
-static enum sticps_err sign_and_store(struct db_sync *db, const struct publication_order *order,
-                                      struct draft *draft, struct sticps_error *err)
+static enum sticps_err end_stored(struct db_sync *db, const struct publication_order *order,
+                                  struct draft *draft, bool *done, struct sticps_error *err)
 {
-    int64_t sequence = draft->last_sequence + 1, exp = order->exp;
+    int64_t sequence = draft->sequence + 1;
     unsigned char digest[SHA256_DIGEST_LENGTH];
-    char texts[4][24], sha256[65];
+    char texts[5][24], sha256[65];
     enum sticps_err rc;
 
     if (sequence > SIGNED_LIST_MAX_SEQUENCE)
         return fail(err, STICPS_ERR_STATE, NULL, "the sequence numbers are used up");
     uint64_t began_us = monotonic_us();
-    rc = sign(order, draft, sequence, exp, err);
+    rc = sign(order, draft, sequence, order->exp, err);
     draft->build_us += monotonic_us() - began_us;
     if (rc != STICPS_OK)
         return rc;
     SHA256((const unsigned char *)draft->jws, draft->jws_len, digest);
     for (size_t i = 0; i < sizeof(digest); i++)
         snprintf(sha256 + 2 * i, 3, "%02x", digest[i]);
-    snprintf(texts[0], sizeof(texts[0]), "%" PRId64, sequence);
-    snprintf(texts[1], sizeof(texts[1]), "%" PRId64, exp);
-    snprintf(texts[2], sizeof(texts[2]), "%zu", draft->again ? draft->last->list.len : draft->len);
-    snprintf(texts[3], sizeof(texts[3]), "%" PRId64, order->now);
-    const char *params[] = {list_kind_name(order->kind),
-                            texts[0],
+    snprintf(texts[0], sizeof(texts[0]), "%" PRId64, order->term);
+    snprintf(texts[1], sizeof(texts[1]), "%" PRId64, draft->sequence);
+    snprintf(texts[2], sizeof(texts[2]), "%" PRId64, order->exp);
+    snprintf(texts[3], sizeof(texts[3]), "%zu", draft->again ? draft->last->list.len : draft->len);
+    snprintf(texts[4], sizeof(texts[4]), "%" PRId64, order->now);
+    const char *params[] = {texts[0],
+                            list_kind_name(order->kind),
                             texts[1],
+                            texts[2],
                             draft->jws,
                             sha256,
                             draft->again ? draft->last_content : draft->content,
-                            texts[2],
+                            texts[3],
                             draft->again ? "held" : order->reason,
-                            texts[3]};
-    rc = db_sync_run(db, "SELECT publication_store($1, $2, $3, $4, $5, $6, $7, $8, $9)", 9, params,
-                     PUBLICATION_TIMEOUT_MS, err);
-    return rc == STICPS_OK && !draft->again ? mark(db, draft, sequence, err) : rc;
+                            texts[4],
+                            draft->again ? NULL : draft->mark_spcs,
+                            draft->again ? NULL : draft->mark_versions};
+    return end(db,
+               "SELECT publication_end_stored($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+               12, params, done, err);
 }
 
-/* What becomes of what was gathered. */
+/* What becomes of what was gathered. `*sequence` as in struct publication_done. */
 static enum sticps_err decide(struct db_sync *db, const struct publication_order *order,
-                              struct draft *draft, bool *stored, struct sticps_error *err)
+                              struct draft *draft, int64_t *sequence, struct sticps_error *err)
 {
+    bool done = false, stored = false;
     enum sticps_err rc;
 
     if (order->only_if_changed && strcmp(draft->content, draft->last_content) == 0) {
-        rc = brake_release(db, order->kind, err);
-        return rc == STICPS_OK ? mark(db, draft, draft->last_sequence, err) : rc;
+        rc = end_unchanged(db, order, draft, &done, err);
+    } else {
+        rc = brake(db, order, draft, err);
+        if (rc == STICPS_OK && draft->held.lost > 0)
+            rc = end_held(db, order, draft, &done, err);
+        stored = rc == STICPS_OK && (draft->held.lost == 0 || (draft->again && done));
+        if (stored)
+            rc = end_stored(db, order, draft, &done, err);
     }
-    rc = brake(db, order, draft, err);
-    if (rc != STICPS_OK || (draft->held.lost > 0 && !draft->again))
-        return rc;
-    rc = sign_and_store(db, order, draft, err);
-    *stored = rc == STICPS_OK;
-    return rc;
-}
-
-/* Between BEGIN and COMMIT. */
-static enum sticps_err make(struct db_sync *db, const struct publication_order *order,
-                            struct draft *draft, int64_t *sequence, struct sticps_error *err)
-{
-    bool leads = false, stored = false;
-    enum sticps_err rc = hold_lease(db, order->term, &leads, err);
-
-    if (rc == STICPS_OK && !leads) {
-        *sequence = -1;
-        return STICPS_OK;
-    }
-    if (rc == STICPS_OK)
-        rc = lock_state(db, order->kind, draft, err);
-    if (rc == STICPS_OK)
-        rc = read_entries(db, order, draft, err);
-    if (rc == STICPS_OK)
-        rc = decide(db, order, draft, &stored, err);
-    if (rc == STICPS_OK)
-        *sequence = stored ? draft->last_sequence + 1 : 0;
+    *sequence = !done ? -1 : stored ? draft->sequence + 1 : 0;
     return rc;
 }
 
@@ -385,18 +372,13 @@ enum sticps_err publication_make(struct db_sync *db, const struct publication_or
                                  struct publication_done *done, struct sticps_error *err)
 {
     struct draft draft = {0};
-    struct sticps_error ignored;
     int64_t sequence = 0;
-    enum sticps_err rc = db_sync_run(db, "BEGIN ISOLATION LEVEL READ COMMITTED", 0, NULL,
-                                     PUBLICATION_TIMEOUT_MS, err);
+    enum sticps_err rc = read_state(db, order->kind, &draft, err);
 
     if (rc == STICPS_OK)
-        rc = make(db, order, &draft, &sequence, err);
+        rc = read_entries(db, order, &draft, err);
     if (rc == STICPS_OK)
-        rc = commit(db, err);
-    else if (rc != STICPS_ERR_FETCH &&
-             db_sync_run(db, "ROLLBACK", 0, NULL, PUBLICATION_TIMEOUT_MS, &ignored) != STICPS_OK)
-        rc = STICPS_ERR_FETCH;
+        rc = decide(db, order, &draft, &sequence, err);
     if (rc == STICPS_OK)
         *done = (struct publication_done){sequence, draft.build_us, draft.held};
     draft_clear(&draft);

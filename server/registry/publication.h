@@ -1,6 +1,7 @@
-/* One publication of either kind: the transaction that reads the entries, checks them once more,
- * signs the list under the next sequence number and stores it (DESIGN decision 2). Nothing is
- * served from here. Called by the publisher thread of the elected node. */
+/* One publication of either kind: the entries are read and checked once more, the list is signed
+ * under the next sequence number, and stored by one statement that refuses when the lease or the
+ * sequence has moved meanwhile (DESIGN decision 2). No transaction stays open between two
+ * statements. Nothing is served from here. Called by the publisher thread of the elected node. */
 #ifndef REGISTRY_PUBLICATION_H
 #define REGISTRY_PUBLICATION_H
 
@@ -33,7 +34,7 @@ struct publication_order {
 
 struct publication_done {
     int64_t sequence; /* of the new list; 0 when nothing had changed; -1 when another node has taken
-                         over, and nothing was done */
+                         over or was faster: nothing was done */
     uint64_t build_us;     /* of the publisher's own work: rules, payload, signature */
     struct list_loss held; /* what the brake holds back; .lost is 0 when it holds nothing */
 };

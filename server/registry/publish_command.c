@@ -51,8 +51,10 @@ static enum sticps_err read_last(struct db_sync *db, struct preview *preview,
     struct db_result result;
     enum sticps_err rc = STICPS_OK;
 
-    if (db_sync_exec(db, "SELECT sequence, confirmed FROM list_state WHERE kind = $1", 1, params,
-                     QUERY_MS, &result) != DB_OK) {
+    if (db_sync_exec(db,
+                     "SELECT (SELECT max(sequence) FROM publication WHERE kind = $1), confirmed "
+                     "FROM list_state WHERE kind = $1",
+                     1, params, QUERY_MS, &result) != DB_OK) {
         rc = db_sync_fail(&result, "list_state", err);
     } else {
         preview->last_sequence = db_int(result.rows, 0, 0);

@@ -51,7 +51,8 @@ def wait_published(node, number, timeout=30):
 
 
 def gap_free(node):
-    return [s for s, _ in publications(node)] == list(range(1, len(publications(node)) + 1))
+    sequences = [s for s, _ in publications(node)]
+    return sequences == list(range(1, len(sequences) + 1))
 
 
 def test_a_paused_leader_is_replaced_and_comes_back_as_a_follower(pair):
@@ -69,8 +70,8 @@ def test_a_paused_leader_is_replaced_and_comes_back_as_a_follower(pair):
     assert leads(second) and gap_free(second)
 
 
-def test_a_leader_paused_within_a_publication_holds_nobody_up(pair):
-    """It stands in its transaction, with the locks of the sequence and of its term."""
+def test_a_leader_paused_while_its_publication_waits_holds_nobody_up(pair):
+    """Its statement comes to its end without it, and the locks of the sequence and of its term with it."""
     first, second = pair
     holder = psycopg2.connect(first.database.url)
     holder.cursor().execute("SELECT 1 FROM list_state WHERE kind = 'cps-list' FOR UPDATE")
@@ -86,12 +87,35 @@ def test_a_leader_paused_within_a_publication_holds_nobody_up(pair):
     holder.commit()
     holder.close()
     wait_published(second, 1)
-    assert leads(second)
-    first.daemon.signal(signal.SIGCONT)
+    wait_until(lambda: leads(second), 20, what="the take-over")
     put(second, 2)
     wait_published(second, 2)
+    first.daemon.signal(signal.SIGCONT)
     wait_until(lambda: not leads(first), 20, what="the old leader knows")
     assert gap_free(second)
+
+
+def test_no_transaction_stays_open_between_the_statements_of_a_publisher(pair):
+    """Wherever it is stopped, it holds no lock: only the server's own timeouts would end that, by a clock that may
+    be stepped."""
+    first, _ = pair
+    for number in range(40):
+        put(first, number)
+        time.sleep(0.09 + 0.001 * number)  # about when the debounce ends
+        first.daemon.signal(signal.SIGSTOP)
+        try:
+            wait_until(lambda: not _publisher(first, "active"), 10, what="the end of the statement under way")
+            assert _publisher(first, "idle in transaction") == 0
+        finally:
+            first.daemon.signal(signal.SIGCONT)
+    assert gap_free(first)
+
+
+def _publisher(node, state):
+    return node.database.query(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = %s "
+        "AND application_name LIKE '%%publisher%%' AND query NOT LIKE '%%pg_stat_activity%%'", (state,)
+    )[0][0]
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])

@@ -9,11 +9,13 @@ import itertools
 import json
 import random
 import shutil
+import signal
 import tempfile
 import threading
 import time
 from pathlib import Path
 
+import psycopg2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -155,6 +157,19 @@ class Cluster:
     def host_of(self, database):
         return next(host for host, one in self.databases.items() if one is database)
 
+    def story(self):
+        """The end of every log and the lease, for whoever has to find out why a round failed."""
+        parts = [f"== {node.host}\n" + "\n".join(node.log_text().splitlines()[-25:]) for node in self.nodes.values()]
+        parts += [f"== {host}\n" + "\n".join(one.log_text().splitlines()[-15:]) for host, one in self.databases.items()]
+        for what in ("SELECT * FROM publisher_lease", "SELECT sequence, created_at FROM publication ORDER BY 1 DESC LIMIT 3",
+                     "SELECT pid, application_name, state, wait_event, now() - xact_start, left(query, 60) "
+                     "FROM pg_stat_activity WHERE backend_type LIKE 'client%' OR backend_type LIKE 'wal%'"):
+            try:
+                parts.append("\n".join(map(str, [what, *self.primary.query(what)])))
+            except psycopg2.Error as error:
+                parts.append(f"{what}: {error}")
+        return "\n".join(parts)
+
     # ---- the database fails over ----
 
     def promote(self):
@@ -172,6 +187,8 @@ class Cluster:
         for node in self.nodes.values():
             try:
                 with self.network.enter(CLIENT):
+                    if node.daemon.running:
+                        node.daemon.signal(signal.SIGCONT)  # a round that failed may have left it paused
                     node.close()
             except AssertionError as error:
                 errors.append(str(error))
