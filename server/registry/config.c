@@ -4,6 +4,7 @@
 #include "server/http/client_address.h"
 #include "server/http/rate.h"
 #include "server/http/reload.h"
+#include "server/registry/sequence_floor.h"
 
 #include <cyaml/cyaml.h>
 #include <libgen.h>
@@ -87,6 +88,16 @@ static const cyaml_schema_field_t export_fields[] = {
     TEXT("directory", struct config_export, directory),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_value_t witness_url = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 2048)};
+static const cyaml_schema_field_t witness_fields[] = {
+    CYAML_FIELD_SEQUENCE("cps_list", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                         struct config_witness, cps_list, &witness_url, 1, FLOOR_WITNESSES),
+    CYAML_FIELD_SEQUENCE("ca_list", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_witness,
+                         ca_list, &witness_url, 1, FLOOR_WITNESSES),
+    TEXT("anchors", struct config_witness, anchors),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_value_t port = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint16_t)};
 static const cyaml_schema_field_t cps_url_fields[] = {
     CYAML_FIELD_SEQUENCE("ports", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_cps_url,
@@ -148,6 +159,9 @@ static const cyaml_schema_field_t fields[] = {
                             crl_fields),
     CYAML_FIELD_MAPPING("sti_proof", CYAML_FLAG_OPTIONAL, struct config, sti_proof,
                         sti_proof_fields),
+    OPTIONAL_TEXT("state", struct config, state),
+    CYAML_FIELD_MAPPING_PTR("witness", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config,
+                            witness, witness_fields),
     CYAML_FIELD_MAPPING("cps_url", CYAML_FLAG_OPTIONAL, struct config, cps_url, cps_url_fields),
     CYAML_FIELD_MAPPING("cps_check", CYAML_FLAG_OPTIONAL, struct config, cps_check,
                         cps_check_fields),
@@ -392,6 +406,38 @@ static enum sticps_err check_signer(const struct config_signer *signer, const ch
     return STICPS_OK;
 }
 
+static enum sticps_err check_urls(char *const *urls, unsigned len, const char *key,
+                                  const char *path, struct sticps_error *err)
+{
+    enum sticps_err rc = STICPS_OK;
+
+    for (unsigned i = 0; i < len && rc == STICPS_OK; i++) {
+        struct url url;
+
+        rc = url_parse(urls[i], strlen(urls[i]), &url, err);
+        if (rc != STICPS_OK)
+            fail_context(err, "%s: %s", path, key);
+    }
+    return rc == STICPS_OK ? STICPS_OK : STICPS_ERR_USAGE;
+}
+
+static enum sticps_err check_witness(const struct config *config, const char *path,
+                                     struct sticps_error *err)
+{
+    const struct config_witness *witness = config->witness;
+
+    if (witness == NULL)
+        return STICPS_OK;
+    if (witness->cps_list_count + witness->ca_list_count == 0)
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "witness needs cps_list or ca_list: the URLs where clients get them");
+    enum sticps_err rc =
+        check_urls(witness->cps_list, witness->cps_list_count, "witness.cps_list", path, err);
+    return rc != STICPS_OK
+               ? rc
+               : check_urls(witness->ca_list, witness->ca_list_count, "witness.ca_list", path, err);
+}
+
 /* ---- paths ---- */
 
 static enum sticps_err make_absolute(char **file, const char *folder, struct sticps_error *err)
@@ -424,7 +470,7 @@ static enum sticps_err resolve_paths(struct config *config, const char *path,
                                      struct sticps_error *err)
 {
     char **const files[] = {&config->tls.certificate, &config->tls.key, &config->tls_ca,
-                            &config->ca_list.directory};
+                            &config->ca_list.directory, &config->state};
     enum sticps_err rc = STICPS_OK;
     char *copy = strdup(path);
 
@@ -437,6 +483,8 @@ static enum sticps_err resolve_paths(struct config *config, const char *path,
         rc = make_absolute(&config->crl->file, folder, err);
     if (rc == STICPS_OK && config->export != NULL)
         rc = make_absolute(&config->export->directory, folder, err);
+    if (rc == STICPS_OK && config->witness != NULL)
+        rc = make_absolute(&config->witness->anchors, folder, err);
     if (rc == STICPS_OK)
         rc = signer_paths(&config->signer, folder, err);
     if (rc == STICPS_OK && config->next_signer != NULL)
@@ -467,6 +515,8 @@ enum sticps_err config_load(const char *path, struct config **out, struct sticps
                            config->proxy.protocol == CONFIG_ON, err);
     if (rc == STICPS_OK)
         rc = check_base_url(config, path, err);
+    if (rc == STICPS_OK)
+        rc = check_witness(config, path, err);
     if (rc == STICPS_OK)
         rc = check_database_urls(config, path, err);
     if (rc == STICPS_OK)

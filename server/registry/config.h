@@ -70,6 +70,15 @@ struct config_sti_proof {
     unsigned proofs_per_second;  /* good ones of one SPC, in the long run */
 };
 
+/* Where the lists are seen as clients see them. */
+struct config_witness {
+    char **cps_list; /* URLs */
+    unsigned cps_list_count;
+    char **ca_list;
+    unsigned ca_list_count;
+    char *anchors; /* PEM, the roots by which clients know the lists' signers */
+};
+
 struct config_cps_url {
     uint16_t *ports; /* allowed in a CPS URL beside 443 */
     unsigned ports_count;
@@ -123,8 +132,10 @@ struct config {
     struct config_signer *next_signer; /* published, does not sign yet; or NULL */
     struct config_list list;
     struct config_ca_list ca_list;
-    struct config_crl *crl;       /* NULL: none is served */
-    struct config_export *export; /* NULL: none is made */
+    struct config_crl *crl;         /* NULL: none is served */
+    struct config_export *export;   /* NULL: none is made */
+    char *state;                    /* directory of the newest lists seen; NULL: none is kept */
+    struct config_witness *witness; /* NULL: there is none */
     struct config_sti_proof sti_proof;
     struct config_cps_url cps_url;
     struct config_cps_check cps_check;

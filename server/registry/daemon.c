@@ -18,7 +18,9 @@
 #include "server/registry/publisher.h"
 #include "server/registry/reload.h"
 #include "server/registry/routes.h"
+#include "server/registry/sequence_floor.h"
 #include "server/registry/session.h"
+#include "server/registry/witness.h"
 #include "server/registry/token_cache.h"
 
 #include <openssl/ssl.h>
@@ -226,12 +228,26 @@ static enum sticps_err check_database(const struct config *config, struct sticps
     return rc;
 }
 
+/* The lists that this node served last, until the database is heard. */
+static void put_up_kept(struct daemon *daemon)
+{
+    for (enum list_kind kind = 0; kind < LIST_KINDS; kind++) {
+        struct published_list *list = sequence_floor_kept(daemon->floor, kind);
+
+        if (list != NULL)
+            list_board_put(daemon->board, list);
+        published_list_unref(list);
+    }
+}
+
 static void daemon_clear(struct daemon *daemon, struct signer *signer)
 {
     proof_service_free(daemon->proofs);
     server_free(daemon->server);
     worker_pool_free(daemon->workers);
     checker_free(daemon->checker);
+    witness_stop(daemon->witness);
+    sequence_floor_free(daemon->floor);
     list_board_free(daemon->board);
     crl_file_free(daemon->crl);
     sessions_free(daemon->sessions);
@@ -278,6 +294,12 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
         rc = proof_service_new(config, &daemon.proofs, err);
     if (rc == STICPS_OK)
         rc = checker_new(config, &daemon.checker, err);
+    if (rc == STICPS_OK)
+        rc = sequence_floor_new(config->state, &daemon.floor, err);
+    if (rc == STICPS_OK) {
+        put_up_kept(&daemon);
+        rc = witness_start(config, daemon.floor, &daemon.witness, err);
+    }
     if (rc == STICPS_OK)
         rc = publisher_start(&daemon, &daemon.publisher, err);
     if (rc == STICPS_OK && config->export != NULL)

@@ -25,8 +25,10 @@ struct reload;
 struct request;
 struct server;
 struct server_thread;
+struct sequence_floor;
 struct sessions;
 struct token_cache;
+struct witness;
 struct worker_pool;
 
 struct daemon {
@@ -40,6 +42,8 @@ struct daemon {
     struct list_board *board;
     struct crl_file *crl; /* NULL when none is configured */
     struct checker *checker;
+    struct sequence_floor *floor;
+    struct witness *witness; /* NULL when none is configured */
     struct publisher *publisher;
     struct proof_service *proofs; /* NULL: no proof by STI certificate is taken */
     struct exporter *exporter;    /* NULL when none is configured */

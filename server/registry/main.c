@@ -1,4 +1,5 @@
 /* sticps-registryd: the STI-PA's registry of CPS URLs. Command line and exit status. */
+#include "common/signed_list.h"
 #include "server/registry/audit_verify.h"
 #include "server/registry/ca_directory.h"
 #include "server/registry/config.h"
@@ -7,10 +8,13 @@
 #include "server/registry/exporter.h"
 #include "server/registry/init.h"
 #include "server/registry/publish_command.h"
+#include "server/registry/sequence_command.h"
+#include "server/registry/witness.h"
 
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifndef STICPS_VERSION
@@ -24,6 +28,7 @@ static const char usage[] =
     "       sticps-registryd init [-c FILE] [--pa-user NAME]\n"
     "       sticps-registryd audit verify [-c FILE]\n"
     "       sticps-registryd publish [-c FILE] [--dry-run [--json] | --confirm NAME]\n"
+    "       sticps-registryd sequence raise --to N [--list cps-list|ca-list] [-c FILE]\n"
     "Keeps who owns which SPC and its CPS URL, and publishes the signed list of them.\n"
     "\n"
     "  init               make or update the schema, and the first PA administrator, whose "
@@ -34,6 +39,8 @@ static const char usage[] =
     "      --dry-run      show instead what the next lists would change; with --json for programs\n"
     "      --confirm NAME publish although entries are lost: NAME is what the brake calls that "
     "loss\n"
+    "  sequence raise     pass over the numbers up to --to N, because the publications that had\n"
+    "                     them are lost; of the cps-list unless --list says ca-list\n"
     "  -c, --config FILE  the configuration (default /etc/sticps/registryd.yaml)\n"
     "  -t, --test         check the configuration and the files that it names, and exit\n"
     "      --pa-user NAME the first administrator's user id (default pa-admin)\n"
@@ -46,8 +53,10 @@ static const char usage[] =
 struct arguments {
     const char *config;
     const char *pa_user;
-    bool test, init, verify, publish;
+    bool test, init, verify, publish, raise;
     struct publish_options publication;
+    int64_t raise_to; /* 0: not given */
+    const char *list; /* NULL: not given */
 };
 
 static int complain(const struct sticps_error *err, int status)
@@ -89,6 +98,40 @@ static int run_publish(const struct arguments *arguments, const struct config *c
     return held ? EXIT_HELD : EXIT_DONE;
 }
 
+/* LIST_KINDS for what is none. */
+static enum list_kind kind_of(const char *name)
+{
+    enum list_kind kind = LIST_CPS;
+
+    while (kind < LIST_KINDS && name != NULL && strcmp(name, list_kind_name(kind)) != 0)
+        kind++;
+    return kind;
+}
+
+/* A sequence that leaves room for the next one. */
+static bool read_sequence(const char *text, int64_t *out)
+{
+    long long number = strtoll(text, NULL, 10); /* LLONG_MAX when it is too large */
+    bool good = text[0] != '\0' && strspn(text, "0123456789") == strlen(text) && number >= 1 &&
+                number < SIGNED_LIST_MAX_SEQUENCE;
+
+    if (good)
+        *out = number;
+    else
+        fputs("sticps-registryd: --to must be a sequence number, from 1 to 2^53-2\n", stderr);
+    return good;
+}
+
+static bool read_list(const char *text, const char **out)
+{
+    bool good = kind_of(text) != LIST_KINDS;
+
+    *out = text;
+    if (!good)
+        fputs("sticps-registryd: --list must be cps-list or ca-list\n", stderr);
+    return good;
+}
+
 static int run(const struct arguments *arguments, const struct config *config)
 {
     struct sticps_error err = {0};
@@ -102,11 +145,16 @@ static int run(const struct arguments *arguments, const struct config *config)
                                                            : complain(&err, EXIT_FAILED);
     if (arguments->publish)
         return run_publish(arguments, config);
+    if (arguments->raise)
+        return sequence_raise(config, kind_of(arguments->list), arguments->raise_to, &err) ==
+                       STICPS_OK
+                   ? EXIT_DONE
+                   : complain(&err, EXIT_FAILED);
     if (daemon_check(config, &err) != STICPS_OK)
         return complain(&err, EXIT_USAGE);
     if (arguments->test) {
         /* a start goes on without these: the lists are worth more */
-        if (check_cas(config, &err) != STICPS_OK ||
+        if (check_cas(config, &err) != STICPS_OK || witness_check(config, &err) != STICPS_OK ||
             (config->crl != NULL && crl_file_check(config->crl->file, &err) != STICPS_OK) ||
             (config->export != NULL && exporter_check(config, &err) != STICPS_OK))
             return complain(&err, EXIT_USAGE);
@@ -133,8 +181,14 @@ static bool parse_command(int argc, char **argv, bool user_given, struct argumen
                strcmp(argv[optind + 1], "verify") == 0) {
         out->verify = true;
         optind += 2;
+    } else if (optind + 1 < argc && strcmp(argv[optind], "sequence") == 0 &&
+               strcmp(argv[optind + 1], "raise") == 0) {
+        out->raise = true;
+        optind += 2;
     }
-    if (optind < argc || ((out->init || out->verify || out->publish) && out->test))
+    if (optind < argc || ((out->init || out->verify || out->publish || out->raise) && out->test))
+        return false;
+    if (out->raise != (out->raise_to != 0) || (out->list != NULL && !out->raise))
         return false;
     if ((publication->dry_run || publication->confirm != NULL) && !out->publish)
         return false;
@@ -153,6 +207,8 @@ static int parse(int argc, char **argv, struct arguments *out)
                                             {"dry-run", no_argument, NULL, 'd'},
                                             {"json", no_argument, NULL, 'j'},
                                             {"confirm", required_argument, NULL, 'y'},
+                                            {"to", required_argument, NULL, 'n'},
+                                            {"list", required_argument, NULL, 'l'},
                                             {NULL, 0, NULL, 0}};
     bool user_given = false;
     int option;
@@ -177,6 +233,14 @@ static int parse(int argc, char **argv, struct arguments *out)
             break;
         case 'y':
             out->publication.confirm = optarg;
+            break;
+        case 'n':
+            if (!read_sequence(optarg, &out->raise_to))
+                return EXIT_USAGE;
+            break;
+        case 'l':
+            if (!read_list(optarg, &out->list))
+                return EXIT_USAGE;
             break;
         case 'h':
             fputs(usage, stdout);

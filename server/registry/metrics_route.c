@@ -8,7 +8,9 @@
 #include "server/registry/exporter.h"
 #include "server/registry/published_list.h"
 #include "server/registry/publisher.h"
+#include "server/registry/sequence_floor.h"
 #include "server/registry/status_routes.h"
+#include "server/registry/witness.h"
 
 static void write_list(struct metrics *metrics, const struct node *node,
                        const struct publisher_status *status, int64_t now)
@@ -50,13 +52,20 @@ static void write_ca_list(struct metrics *metrics, const struct node *node,
                   (double)status->held[LIST_CA].lost);
 }
 
-static void write_publisher(struct metrics *metrics, const struct publisher_status *status)
+static void write_publisher(struct metrics *metrics, const struct node *node,
+                            const struct publisher_status *status)
 {
     metrics_gauge(metrics, "sticps_publisher_leader", "1 on the node that publishes.",
                   status->leader);
     metrics_gauge(metrics, "sticps_publishing_failed",
                   "1 while a list that is due cannot be published.",
                   status->trouble[LIST_CPS][0] != '\0');
+    metrics_gauge(metrics, "sticps_state_failed",
+                  "1 while the newest list cannot be kept on the disk.",
+                  sequence_floor_failed(node->daemon->floor));
+    metrics_gauge(metrics, "sticps_witnesses_failing",
+                  "Witnesses that could not be read at the last look.",
+                  witness_failing(node->daemon->witness));
     metrics_gauge(metrics, "sticps_database_up",
                   "1 when the publisher reached the database at its last look.", status->database);
 }
@@ -83,7 +92,7 @@ void status_metrics(struct request *request)
     publisher_status(daemon->publisher, &status);
     write_list(metrics, node, &status, now);
     write_ca_list(metrics, node, &status);
-    write_publisher(metrics, &status);
+    write_publisher(metrics, node, &status);
     if (daemon->exporter != NULL)
         write_export(metrics, daemon->exporter);
     if (daemon->crl != NULL)

@@ -5,6 +5,7 @@
 #include "server/db/sync.h"
 #include "server/http/timer.h"
 #include "server/registry/brake.h"
+#include "server/registry/floor_check.h"
 
 #include <inttypes.h>
 #include <openssl/evp.h>
@@ -375,6 +376,8 @@ enum sticps_err publication_make(struct db_sync *db, const struct publication_or
     int64_t sequence = 0;
     enum sticps_err rc = read_state(db, order->kind, &draft, err);
 
+    if (rc == STICPS_OK)
+        rc = floor_check(db, order->floor, order->kind, err);
     if (rc == STICPS_OK)
         rc = read_entries(db, order, &draft, err);
     if (rc == STICPS_OK)

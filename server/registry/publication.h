@@ -15,11 +15,13 @@
 #include <stdint.h>
 
 struct db_sync;
+struct sequence_floor;
 
 #define PUBLICATION_TIMEOUT_MS 5000 /* for each statement */
 
 struct publication_order {
     enum list_kind kind;
+    struct sequence_floor *floor;
     int64_t term; /* of the lease, by which this node publishes */
     const struct signer *signer;
     const struct url_rules *rules; /* for cpsMapping */

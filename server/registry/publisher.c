@@ -6,9 +6,12 @@
 #include "server/http/timer.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
+#include "server/registry/floor_check.h"
 #include "server/registry/list_board.h"
 #include "server/registry/publication.h"
 #include "server/registry/publisher_internal.h"
+#include "server/registry/sequence_floor.h"
+#include "server/registry/witness.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -57,6 +60,17 @@ static void keep_content(struct publisher *p, enum list_kind kind, const char *j
     track->last = content;
 }
 
+static bool below_floor(struct publisher *p, const struct published_list *list)
+{
+    struct floor_mark marks[FLOOR_SOURCES];
+    size_t len = sequence_floor_marks(p->daemon->floor, list->kind, marks);
+
+    for (size_t i = 0; i < len; i++)
+        if (list->sequence < marks[i].sequence)
+            return true;
+    return false;
+}
+
 /* Loads the newest committed list and puts it up. */
 static bool load_last(struct publisher *p, enum list_kind kind)
 {
@@ -96,7 +110,10 @@ static bool load_last(struct publisher *p, enum list_kind kind)
         publisher_disconnect(p, err.text);
         return false;
     }
-    list_board_put(p->daemon->board, list);
+    if (!below_floor(p, list)) { /* as it may be after a raise, until the next publication */
+        sequence_floor_keep(p->daemon->floor, list);
+        list_board_put(p->daemon->board, list);
+    }
     published_list_unref(list);
     keep_content(p, kind, jws, len);
     db_sync_clear(&result);
@@ -151,6 +168,7 @@ static bool publish(struct publisher *p, enum list_kind kind, const char *reason
     struct publication_done done = {0};
     const struct publication_order order = {
         .kind = kind,
+        .floor = daemon->floor,
         .term = p->lease.term,
         .signer = daemon->signer,
         .rules = &daemon->url_rules,
@@ -235,22 +253,36 @@ static bool watch_cas(struct publisher *p, const char *directory)
     return true;
 }
 
+/* Is the database as far as what was seen? False when the connection is gone. */
+static bool look_at_floor(struct publisher *p, enum list_kind kind)
+{
+    struct track *track = &p->tracks[kind];
+    struct sticps_error err = {0};
+    enum sticps_err rc = floor_check(p->db, p->daemon->floor, kind, &err);
+
+    if (rc == STICPS_ERR_FETCH) {
+        publisher_disconnect(p, err.text);
+        return false;
+    }
+    if (rc != STICPS_OK || track->floored)
+        publisher_set_trouble(p, kind, rc != STICPS_OK ? err.text : "");
+    track->floored = rc != STICPS_OK;
+    return true;
+}
+
 /* A kind's turn: loads what others have published, and publishes what is due. `sequence` is the
  * database's last one. False when the connection is gone. */
 static bool attend(struct publisher *p, enum list_kind kind, int64_t sequence, bool requested)
 {
     struct track *track = &p->tracks[kind];
 
-    if (sequence < list_board_sequence(p->daemon->board, kind)) {
-        publisher_set_trouble(
-            p, kind,
-            "the database knows fewer publications than were served: it was put back "
-            "to an earlier state, and its next list would repeat a sequence number");
-        return true;
-    }
+    if (!look_at_floor(p, kind))
+        return false;
+    if (track->floored)
+        return true; /* what was served stays; nothing of this database is */
     if (sequence != track->sequence && !load_last(p, kind))
         return false;
-    if (!p->leader)
+    if (!p->leader || !witness_asked(p->daemon->witness))
         return true;
     if (kind == LIST_CA) {
         const char *directory = p->daemon->config->ca_list.directory; /* a reload may change it */
@@ -262,7 +294,8 @@ static bool attend(struct publisher *p, enum list_kind kind, int64_t sequence, b
         if (track->sequence == 0 && p->cas.taken[0] == '\0')
             return true; /* there was never a set to publish */
     }
-    const char *reason = publisher_due(p, kind, requested);
+    /* a sequence that was raised wants a list of its own at once */
+    const char *reason = publisher_due(p, kind, requested || sequence > track->sequence);
     return reason == NULL || publish(p, kind, reason);
 }
 

@@ -25,6 +25,7 @@ struct track {
     uint64_t complained_at;
     uint64_t held_said_at;     /* monotonic ms; that the brake holds */
     struct list_content *last; /* of the last publication, where this node leads; or NULL */
+    bool floored; /* the database has not come as far as what was seen, at the last look */
 };
 
 struct publisher {

@@ -1,6 +1,7 @@
 /* Files for a web server to give out: each whole or not at all, also after a power cut. A file is
  * written beside its place, forced to the disk, and moved there; readers see the old or the new.
- * Readable by everybody whatever the umask. One writer for each folder. Caller: exporter. */
+ * Readable by everybody whatever the umask. One writer for each folder. Callers: exporter,
+ * sequence_floor. */
 #ifndef REGISTRY_STATIC_FILE_H
 #define REGISTRY_STATIC_FILE_H
 

@@ -157,7 +157,7 @@ LEAF = "sha256('\\x00'::bytea || convert_to((SELECT jws FROM publication WHERE s
      "publication 3 should be number 2 of the tree"),
     (["DELETE FROM tree_head WHERE sequence = 4"], "publication 4 should be number 4 of the tree"),
     (["DELETE FROM publication WHERE sequence = 6", "DELETE FROM tree_head WHERE sequence = 6"],
-     "newer ones are missing"),
+     "publications 6 to 6 are missing, and nobody passed over them"),
     (["UPDATE publication SET sequence = sequence + 100 WHERE sequence = 4"], "publication 4 is missing"),
     (["UPDATE tree_head SET root = sha256('x') WHERE sequence = 5"], "the root stored with publication 5 is not"),
     (["UPDATE tree_node SET hash = sha256('x') WHERE level = 1 AND index = 1"],

@@ -121,6 +121,7 @@ def test_the_example_configuration_is_well_formed(fresh, pki, tmp_path):
     (tmp_path / "sti-ca").mkdir()
     (tmp_path / "sti-ca/one.pem").write_bytes(pki.crt("sti-ca").read_bytes())
     make_crl(pki, tmp_path / "sti-pa.crl")
+    (tmp_path / "sti-pa-root.pem").write_bytes(pki.list_anchor.read_bytes())
     (tmp_path / "export").mkdir()
     whole = text.replace("  # connections:", "  connections:").replace("/var/lib/sticps/export", "export")
     start = whole.index("# threads:")
