@@ -126,11 +126,3 @@ struct published_list *list_board_get(struct list_board *board, enum list_kind k
     pthread_mutex_unlock(&board->lock);
     return list;
 }
-
-int64_t list_board_sequence(struct list_board *board, enum list_kind kind)
-{
-    pthread_mutex_lock(&board->lock);
-    int64_t sequence = board->current[kind] != NULL ? board->current[kind]->sequence : 0;
-    pthread_mutex_unlock(&board->lock);
-    return sequence;
-}

@@ -6,8 +6,6 @@
 #include "common/error.h"
 #include "server/registry/published_list.h"
 
-#include <stdint.h>
-
 struct list_board;
 struct node;
 
@@ -25,8 +23,5 @@ void list_board_put(struct list_board *board, struct published_list *list);
 
 /* A reference to the current list of a kind, or NULL. Any thread. */
 struct published_list *list_board_get(struct list_board *board, enum list_kind kind);
-
-/* The sequence of the current list of a kind, 0 when there is none. Any thread. */
-int64_t list_board_sequence(struct list_board *board, enum list_kind kind);
 
 #endif

@@ -91,19 +91,22 @@ class _Urls:
 class Cluster:
     """Made whole and running; `primary` and `standby` change places. Use within `network.enter(CLIENT)`."""
 
-    def __init__(self, bin_dir, pki, folder, *, synchronous=True, node_clocks=True, **changes):
+    def __init__(self, bin_dir, pki, folder, *, synchronous=True, **changes):
         self.folder = Path(tempfile.mkdtemp(prefix="sticps-failover-"))
         self.folder.chmod(0o755)  # the server's user passes through
         self.network = Network()
         self.clocks, self.databases, self.nodes = {}, {}, {}
         self.synchronous = synchronous
         try:
-            self._build(bin_dir, pki, Path(folder), node_clocks, changes)
+            self._build(bin_dir, pki, Path(folder), changes)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, bin_dir, pki, folder, node_clocks, changes):
+    def _build(self, bin_dir, pki, folder, changes):
+        # a sanitizer must be the first library of its program, and so must libfaketime: there the nodes keep the
+        # machine's clock, and only the databases' are stepped
+        sanitized = any(kind in bin_dir.parts for kind in ("asan", "tsan"))
         self.network.add(CLIENT, "10.77.0.2")
         for host, address in {**DATABASES, **NODES}.items():
             self.network.add(host, address)
@@ -130,7 +133,7 @@ class Cluster:
                     **changes,
                 }
                 self.nodes[host] = Node(self.network, host, bin_dir, folder / host, pki, _Urls(), config,
-                                        self.clocks[host] if node_clocks else None)
+                                        None if sanitized else self.clocks[host])
             first = next(iter(self.nodes.values()))
             first.init()
             first.start()
