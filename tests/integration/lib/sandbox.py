@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from .pki import ROOT
+from .process import sanitizer_env
 
 LIB = Path(__file__).resolve().parent
 
@@ -66,7 +67,8 @@ class Host:
             ["ip", "netns", "exec", network.namespace(name), "unshare", "--mount", "--pid", "--fork", "--kill-child",
              "--mount-proc", "--uts", "--propagation", "private", "bash", "-c", inner],
             stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True, cwd="/",
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"},
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8",
+                 **{name: value for name, value in sanitizer_env().items() if name.endswith("SAN_OPTIONS")}},
         )
         self._count = 0
 
