@@ -136,7 +136,7 @@ def test_alerts_name_metrics_and_headings_that_there_are(registry, tmp_path, pki
     (tmp_path / "ca.pem").write_bytes(pki.pem("sti-ca"))
     (tmp_path / "export").mkdir()
     one = registry(ca_list={"directory": str(tmp_path)}, crl={"file": str(tmp_path / "none")},
-                   export={"directory": str(tmp_path / "export")})
+                   export={"directory": str(tmp_path / "export")}, state=str(tmp_path / "state"))
     page = one.anonymous.get("/metrics").body.decode()
     headings = set(re.findall(r"^#+ (.*)$", DOCUMENT.read_text(), re.M))
     rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
