@@ -150,7 +150,7 @@ def test_a_directory_that_cannot_be_taken_whole_changes_nothing_and_is_complaine
         put(with_cas.cas, "good.crt", pki.pem("tls-ca"))  # not taken either: whole or not at all
     wait_until(lambda: "sticps_ca_list_failed 1" in with_cas.anonymous.get("/metrics").body.decode(), 5)
     complaint = wait_until(lambda: [json.loads(line) for line in with_cas.log_text().splitlines()
-                                    if "the last ca-list stays" in line], 2)
+                                    if "the last ca-list stays" in line], 20)
     assert complaint[0]["level"] == "error" and str(with_cas.cas) in complaint[0]["msg"]
     if kind not in ("empty", "gone"):
         assert "bad.pem" in complaint[0]["msg"]
