@@ -200,8 +200,15 @@ SELECT outcome, detail, body, version
 
 def all_cpu(registry, postmaster):
     """CPU of everything that takes part in a write: clients (this script's ended children), daemon, database."""
-    used = cpu_seconds([os.getpid(), postmaster], ended_children=True) + cpu_seconds(children(postmaster))
-    return used + (cpu_seconds([registry.pid]) if registry.daemon.running else 0)
+    own = [os.getpid(), postmaster]
+    while True:
+        backends = children(postmaster)
+        try:
+            used = cpu_seconds(own, ended_children=True) + cpu_seconds(backends)
+        except FileNotFoundError:  # one has ended meanwhile, and counts as the postmaster's now
+            continue
+        if backends == children(postmaster):
+            return used + (cpu_seconds([registry.pid]) if registry.daemon.running else 0)
 
 
 def put_round(program, registry, spcs):
