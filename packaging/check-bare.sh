@@ -41,9 +41,11 @@ run='packaging/quickstart.sh && packaging/test.sh'
 [ $# -eq 0 ] || run=$*
 # shellcheck disable=SC2016
 exec unshare --mount --pid --fork --kill-child sh -euc '
-    mount -t proc proc "$1/proc"
-    mount --bind /dev "$1/dev"
-    mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm"
-    exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb \
+    mount --bind "$1" "$1" # a root of its own, as a machine has one: namespaces are made in it
+    cd "$1"
+    mount -t proc proc proc
+    mount --bind /dev dev
+    mount -t tmpfs -o mode=1777 tmpfs dev/shm
+    exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb \
         sh -c "cd /srv/sticps && $2"
 ' sh "$dir/root" "$run"

@@ -24,8 +24,9 @@ def trouble():
     made = ip("netns", "add", name, check=False)
     if made.returncode != 0:
         return f"no network namespace can be made: {made.stderr.strip()}"
+    tried = ip("-n", name, "link", "add", "try", "type", "bridge", check=False)
     ip("netns", "delete", name, check=False)
-    return None
+    return f"no bridge can be made in a network namespace: {tried.stderr.strip()}" if tried.returncode else None
 
 
 class Network:
