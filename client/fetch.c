@@ -245,6 +245,7 @@ static void on_done(struct loop_transfer *transfer, CURLcode result)
             .content_type = fetch->content_type,
             .lifetime = caching_lifetime(&fetch->caching, now),
             .retry_after = caching_retry_after(&fetch->caching, now),
+            .date = fetch->caching.has_date ? fetch->caching.date : -1,
         };
         fetch->callback(fetch->ctx, STICPS_OK, &err, &answer);
     }

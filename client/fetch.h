@@ -52,6 +52,7 @@ struct fetch_answer {
     const char *content_type;
     int64_t lifetime; /* seconds it may be cached: 0 not at all, -1 when the server does not say */
     int64_t retry_after; /* seconds, -1 when the server does not say */
+    int64_t date;        /* Unix seconds, of the server's clock; -1 when it does not say */
 };
 
 /* STICPS_OK with a whole answer; FETCH, ADDRESS or NO_MEMORY with `err` (never NULL). In the loop's

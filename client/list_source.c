@@ -99,6 +99,8 @@ static enum sticps_err judge(struct list_fetch *fetch, const struct cert_chain *
             list_accept_payload(&fetch->candidate, now_of(fetch), source->options, &payload, err);
     if (code != STICPS_OK)
         return code;
+    if (source->watch != NULL)
+        source->watch->payload(source->watch->ctx, payload);
     bool keep = chain_expires > now_of(fetch); /* what may not be cached is not written either */
     struct list_commit commit = {
         .kind = fetch->kind,
@@ -143,6 +145,7 @@ static void on_chain(void *ctx, enum sticps_err code, const struct sticps_error 
                      const char *pem, size_t len, int64_t expires_at)
 {
     struct list_fetch *fetch = ctx;
+    const struct list_watch *watch = fetch->source->watch;
     struct sticps_error err = *fetch_err;
     struct sticps_list_result result = {0};
     struct cert_chain *chain = NULL;
@@ -150,6 +153,8 @@ static void on_chain(void *ctx, enum sticps_err code, const struct sticps_error 
         code = cert_chain_parse(pem, len, STICPS_ERR_SIGNER, &chain, &err);
     else if (code == STICPS_ERR_BAD_IDENTITY_INFO) /* not about a PASSporT here */
         code = err.code = STICPS_ERR_SIGNER;
+    if (code == STICPS_OK && watch != NULL)
+        watch->chain(watch->ctx, chain);
     if (code == STICPS_OK)
         code = judge(fetch, chain, pem, expires_at, &result, &err);
     cert_chain_unref(chain);
@@ -195,9 +200,12 @@ static void on_list(void *ctx, enum sticps_err code, const struct sticps_error *
                     const struct fetch_answer *answer)
 {
     struct list_fetch *fetch = ctx;
+    const struct list_watch *watch = fetch->source->watch;
     struct sticps_error err = *fetch_err;
     const char *body = NULL;
     size_t len = 0;
+    if (code == STICPS_OK && watch != NULL)
+        watch->answer(watch->ctx, answer);
     if (code == STICPS_OK)
         code = choose_bytes(fetch, answer, &body, &len, &err);
     if (code == STICPS_OK)
@@ -207,6 +215,8 @@ static void on_list(void *ctx, enum sticps_err code, const struct sticps_error *
         finish(fetch, code, &err, NULL);
         return;
     }
+    if (watch != NULL)
+        watch->opened(watch->ctx, &fetch->candidate);
     fetch->phase = PHASE_SIGNER;
     ask_for_chain(fetch);
 }

@@ -9,6 +9,16 @@
 #include "client/lists.h"
 #include "client/x5u_cache.h"
 
+/* Somebody who looks on while a list passes the rules, to explain it (`sticps doctor`). Called in
+ * the loop's thread; what is shown is borrowed until the function returns. */
+struct list_watch {
+    void *ctx;
+    void (*answer)(void *ctx, const struct fetch_answer *answer);      /* whole, of any status */
+    void (*opened)(void *ctx, const struct list_candidate *candidate); /* passed rules 2 and 3 */
+    void (*chain)(void *ctx, const struct cert_chain *chain);          /* to be judged by rule 4 */
+    void (*payload)(void *ctx, const struct signed_list *payload);     /* passed rules 4 to 7 */
+};
+
 /* What a fetch works with; all outlive it. */
 struct list_source {
     const struct sticps_options *options;
@@ -18,6 +28,7 @@ struct list_source {
     struct fetcher *fetcher;
     struct x5u_cache *x5u;
     struct lists *lists;
+    const struct list_watch *watch; /* NULL: nobody looks on */
 };
 
 /* As sticps_list_fetch. */

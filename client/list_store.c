@@ -20,6 +20,7 @@
 struct list_store {
     char *dir, *path, *temp_path, *lock_path; /* all NULL: in memory */
     enum sticps_list_kind kind;
+    bool rehearsal;
     int lock_fd;  /* -1 while unlocked */
     char *memory; /* the state as JSON, without a directory */
     size_t memory_len;
@@ -67,11 +68,16 @@ void list_store_free(struct list_store *store)
     free(store);
 }
 
+void list_store_rehearse(struct list_store *store)
+{
+    store->rehearsal = true;
+}
+
 /* ---- the lock ---- */
 
 enum sticps_err list_store_lock(struct list_store *store, struct sticps_error *err)
 {
-    if (store->dir == NULL)
+    if (store->dir == NULL || store->rehearsal)
         return STICPS_OK;
     if (mkdir(store->dir, 0755) < 0 && errno != EEXIST)
         return fail(err, STICPS_ERR_FILE, store->dir, "the state directory cannot be made: %s",
@@ -264,6 +270,8 @@ enum sticps_err list_store_write(struct list_store *store, const struct list_sta
 {
     char *text = NULL;
     size_t len = 0;
+    if (store->rehearsal)
+        return STICPS_OK;
     enum sticps_err code = list_json_write(state, &text, &len, err);
     if (code != STICPS_OK)
         return code;

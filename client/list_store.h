@@ -19,6 +19,10 @@ enum sticps_err list_store_new(const char *dir, enum sticps_list_kind kind, stru
                                struct sticps_error *err) STICPS_MUST_CHECK;
 void list_store_free(struct list_store *store); /* accepts NULL */
 
+/* From now on nothing is made, locked or written, as if it had been: for who only wants to know
+ * what would happen. */
+void list_store_rehearse(struct list_store *store);
+
 /* Reads the state as it is now. *out is empty on a first start; the caller clears it. */
 enum sticps_err list_store_read(struct list_store *store, struct list_state *out,
                                 struct sticps_error *err) STICPS_MUST_CHECK;

@@ -33,6 +33,8 @@ enum sticps_err lists_new(const struct sticps_options *options, struct gate *gat
         if (code == STICPS_OK)
             code = list_store_new(options->state_dir, (enum sticps_list_kind)kind,
                                   &lists->held[kind].store, err);
+        if (code == STICPS_OK && options->rehearsal)
+            list_store_rehearse(lists->held[kind].store);
     }
     if (code == STICPS_OK)
         *out = lists;

@@ -28,6 +28,7 @@ struct sticps_options {
     size_t ports_len;
     bool lab;
     bool accept_shrink;
+    bool rehearsal; /* of the command's doctor: the state is read and judged by, never written */
     size_t shrink_entries;
     unsigned shrink_percent;
     int64_t max_lifetime; /* seconds */

@@ -50,6 +50,7 @@ enum sticps_err anchors_add(struct anchors *anchors, const void *data, size_t le
 enum sticps_err anchors_add_file(struct anchors *anchors, const char *path,
                                  struct sticps_error *err) STICPS_MUST_CHECK;
 size_t anchors_count(const struct anchors *anchors);
+X509 *anchors_get(const struct anchors *anchors, size_t index); /* borrowed */
 struct anchors *anchors_ref(struct anchors *anchors);
 void anchors_free(struct anchors *anchors); /* gives a reference back; accepts NULL */
 

@@ -300,6 +300,11 @@ size_t anchors_count(const struct anchors *anchors)
     return (size_t)sk_X509_num(anchors->certs);
 }
 
+X509 *anchors_get(const struct anchors *anchors, size_t index)
+{
+    return sk_X509_value(anchors->certs, (int)index);
+}
+
 struct anchors *anchors_ref(struct anchors *anchors)
 {
     atomic_fetch_add_explicit(&anchors->refs, 1, memory_order_relaxed);
