@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define MAX_LIST (16 * 1024 * 1024)
 
@@ -16,7 +15,7 @@ struct list_fetch {
     enum sticps_list_kind kind;
     enum phase phase;
     char *url;
-    int64_t deadline; /* monotonic, ms */
+    int64_t deadline; /* loop_now() */
     bool conditional; /* If-None-Match was sent */
     bool chain_cached;
     struct list_state held; /* as it was when the fetch began */
@@ -28,13 +27,6 @@ struct list_fetch {
 
 static void on_chain(void *ctx, enum sticps_err code, const struct sticps_error *err,
                      const char *pem, size_t len, int64_t expires_at);
-
-static int64_t monotonic_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int64_t now_of(const struct list_fetch *fetch)
 {
@@ -128,7 +120,7 @@ static void ask_for_chain(struct list_fetch *fetch)
 {
     struct x5u_cache *cache = fetch->source->x5u;
     const char *x5u = fetch->candidate.header.x5u;
-    int64_t left = fetch->deadline - monotonic_ms();
+    int64_t left = fetch->deadline - (int64_t)loop_now();
     if (left <= 0) {
         struct sticps_error err = {0};
         fail(&err, STICPS_ERR_FETCH, x5u,
@@ -234,7 +226,7 @@ static enum sticps_err begin(struct list_fetch *fetch, struct sticps_error *err)
     fetch->conditional = held->jws != NULL && held->exp > now_of(fetch) &&
                          strcmp(held->source, fetch->url) == 0 && held->etag[0] != '\0' &&
                          strlen(held->etag) < sizeof(fetch->etag);
-    fetch->deadline = monotonic_ms() + source->options->list_timeout;
+    fetch->deadline = (int64_t)loop_now() + source->options->list_timeout;
     struct fetch_request request = {
         .url = fetch->url,
         .timeout_ms = source->options->list_timeout,
