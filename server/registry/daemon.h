@@ -60,7 +60,7 @@ struct node {
     struct server_thread *thread;
     struct db_pool *pool;
     struct token_cache *tokens;
-    struct published_list *lists[LIST_KINDS]; /* references; NULL before the first is loaded */
+    struct published_list *lists[LIST_KINDS]; /* references; read by list_board_current() alone */
     bool left;                                /* takes no lists any more */
     struct node_stats stats;                  /* for metrics, any thread */
     struct proof_desk proofs;                 /* not open when the daemon has no proofs */

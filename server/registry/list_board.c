@@ -4,6 +4,7 @@
 #include "server/registry/daemon.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define NODES_MAX 64 /* as many as the configuration allows threads */
@@ -11,12 +12,8 @@
 struct list_board {
     pthread_mutex_t lock;
     struct published_list *current[LIST_KINDS];
+    _Atomic int64_t newest[LIST_KINDS]; /* sequence of current; 0 before the first */
     struct node *nodes[NODES_MAX];
-};
-
-struct delivery {
-    struct node *node;
-    struct published_list *list;
 };
 
 enum sticps_err list_board_new(struct list_board **out, struct sticps_error *err)
@@ -73,34 +70,29 @@ void list_board_leave(struct list_board *board, struct node *node)
     node->left = true;
 }
 
-/* On the node's thread, and once more after it has left, for what was under way. */
-static void on_delivery(void *arg)
+const struct published_list *list_board_current(struct node *node, enum list_kind kind)
 {
-    struct delivery *delivery = arg;
-    struct node *node = delivery->node;
-    struct published_list **held = &node->lists[delivery->list->kind];
+    struct list_board *board = node->daemon->board;
+    struct published_list **held = &node->lists[kind];
+    int64_t sequence = *held != NULL ? (*held)->sequence : 0;
 
-    if (!node->left && (*held == NULL || (*held)->sequence < delivery->list->sequence)) {
+    if (!node->left && sequence < atomic_load(&board->newest[kind])) {
         published_list_unref(*held);
-        *held = delivery->list;
-        proof_service_look(node); /* there may be other STI-CAs */
-    } else {
-        published_list_unref(delivery->list);
+        *held = list_board_get(board, kind);
     }
-    free(delivery);
+    return *held;
 }
 
-static void deliver(struct node *node, struct published_list *list)
+/* On the node's thread, and once more after it has left, for what was under way. */
+static void on_news(void *arg)
 {
-    struct delivery *delivery = malloc(sizeof(*delivery));
+    struct node *node = arg;
 
-    if (delivery == NULL)
-        abort(); /* a daemon may; serving an old list for ever may not */
-    *delivery = (struct delivery){node, published_list_ref(list)};
-    if (!loop_post(node->thread, on_delivery, delivery)) {
-        published_list_unref(list);
-        free(delivery);
-    }
+    if (node->left)
+        return;
+    for (size_t kind = 0; kind < LIST_KINDS; kind++)
+        list_board_current(node, kind); /* an idle thread lets go of the old one too */
+    proof_service_look(node);           /* there may be other STI-CAs */
 }
 
 void list_board_put(struct list_board *board, struct published_list *list)
@@ -111,9 +103,11 @@ void list_board_put(struct list_board *board, struct published_list *list)
     if (*current == NULL || (*current)->sequence < list->sequence) {
         published_list_unref(*current);
         *current = published_list_ref(list);
+        atomic_store(&board->newest[list->kind], list->sequence);
         for (size_t i = 0; i < NODES_MAX; i++)
-            if (board->nodes[i] != NULL)
-                deliver(board->nodes[i], list);
+            if (board->nodes[i] != NULL &&
+                !loop_post(board->nodes[i]->thread, on_news, board->nodes[i]))
+                continue; /* its thread is ending */
     }
     pthread_mutex_unlock(&board->lock);
 }

@@ -4,6 +4,7 @@
 #include "server/registry/credential.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
+#include "server/registry/list_board.h"
 #include "server/registry/published_list.h"
 
 #include <inttypes.h>
@@ -99,7 +100,7 @@ static void serve(struct request *request, const struct list_form *form, const c
 static const struct published_list *current(struct request *request, enum list_kind kind)
 {
     struct node *node = node_of(request);
-    const struct published_list *list = node->lists[kind];
+    const struct published_list *list = list_board_current(node, kind);
 
     node_stats_fetch(&node->stats, request_header(request, "user-agent"));
     if (list == NULL && kind == LIST_CA && node->daemon->config->ca_list.directory == NULL)
@@ -181,8 +182,8 @@ static void serve_earlier(struct request *request, enum list_kind kind)
 {
     static const struct db_statement statement = {
         "publication_get", "SELECT sequence, jws FROM publication_get($1, $2::bigint)", 2};
-    const struct node *node = node_of(request);
-    const struct published_list *list = node->lists[kind];
+    struct node *node = node_of(request);
+    const struct published_list *list = list_board_current(node, kind);
     const char *text = request_param(request, "sequence");
     const char *params[] = {list_kind_name(kind), text};
     int64_t sequence = parse_sequence(text);

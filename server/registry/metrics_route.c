@@ -5,6 +5,7 @@
 #include "server/registry/checker.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
+#include "server/registry/list_board.h"
 #include "server/registry/exporter.h"
 #include "server/registry/published_list.h"
 #include "server/registry/publisher.h"
@@ -12,10 +13,10 @@
 #include "server/registry/status_routes.h"
 #include "server/registry/witness.h"
 
-static void write_list(struct metrics *metrics, const struct node *node,
+static void write_list(struct metrics *metrics, struct node *node,
                        const struct publisher_status *status, int64_t now)
 {
-    const struct published_list *list = node->lists[LIST_CPS];
+    const struct published_list *list = list_board_current(node, LIST_CPS);
 
     metrics_gauge(metrics, "sticps_list_sequence", "Sequence of the list that is served.",
                   list != NULL ? (double)list->sequence : 0);
@@ -33,10 +34,10 @@ static void write_list(struct metrics *metrics, const struct node *node,
 }
 
 /* Nothing where no list of STI-CAs is published. */
-static void write_ca_list(struct metrics *metrics, const struct node *node,
+static void write_ca_list(struct metrics *metrics, struct node *node,
                           const struct publisher_status *status)
 {
-    const struct published_list *list = node->lists[LIST_CA];
+    const struct published_list *list = list_board_current(node, LIST_CA);
 
     if (list == NULL && node->daemon->config->ca_list.directory == NULL)
         return;

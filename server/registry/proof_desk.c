@@ -8,6 +8,7 @@
 #include "server/http/server.h"
 #include "server/registry/crl_file.h"
 #include "server/registry/daemon.h"
+#include "server/registry/list_board.h"
 #include "server/registry/published_list.h"
 #include "server/sti/trust.h"
 
@@ -160,7 +161,7 @@ void proof_service_look(struct node *node)
 
     if (service == NULL || server_thread_index(node->thread) != 0)
         return;
-    look_for_news(service, node->lists[LIST_CA], node->daemon->crl);
+    look_for_news(service, list_board_current(node, LIST_CA), node->daemon->crl);
     int64_t now = clock_now(node->daemon->clock);
     bool open = now < trust_expires(service->trust), was = counter_read(&service->open) != 0;
     counter_set(&service->open, open);

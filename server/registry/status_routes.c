@@ -4,6 +4,7 @@
 #include "server/http/request.h"
 #include "server/http/server.h"
 #include "server/registry/daemon.h"
+#include "server/registry/list_board.h"
 #include "server/registry/exporter.h"
 #include "server/registry/published_list.h"
 #include "server/registry/publisher.h"
@@ -52,7 +53,7 @@ void status_ready(struct request *request)
     struct publisher_status status;
     json_t *reasons = json_array();
 
-    const struct published_list *list = node->lists[LIST_CPS];
+    const struct published_list *list = list_board_current(node, LIST_CPS);
     publisher_status(daemon->publisher, &status);
     if (!status.database)
         add_reason(reasons, "database", status.database_trouble);

@@ -1,6 +1,7 @@
 """Many connections that do nothing, and what happens at the limits. Slow bodies and slow readers are in
 tests/unit/test_http_limits.c."""
 
+import itertools
 import re
 import resource
 import selectors
@@ -34,8 +35,8 @@ def dial(reg, address):
     return client
 
 
-def is_closed(client):
-    client.settimeout(5)
+def is_closed(client, within=5.0):
+    client.settimeout(within)
     try:
         return client.recv(1) == b""
     except ConnectionResetError:
@@ -127,9 +128,11 @@ def test_the_limits_of_connections(registry):
         for last in (2, 3, 4):
             held += [dial(one, f"127.0.1.{last}") for _ in range(10)]
 
-        def full():  # a connection of before may have had a place until now
-            held.append(dial(one, "127.0.1.5"))
-            return is_closed(held[-1]) and not answered(one)
+        others = itertools.count(5)
+
+        def full():  # a connection of before may have had a place until now; silent ones are cut after 5 s
+            held.append(dial(one, f"127.0.1.{next(others)}"))
+            return is_closed(held[-1], 0.2) and not answered(one)
 
         wait_until(full, 10, what="the limit of all")
         held.pop(0).close()

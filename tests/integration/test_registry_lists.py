@@ -3,7 +3,9 @@
 import base64
 import gzip
 import hashlib
+import itertools
 import json
+import threading
 import time
 
 import pytest
@@ -40,6 +42,33 @@ def reg(registry):
 
 
 # ---- what is published, and when ----
+
+
+def test_no_thread_serves_an_older_list_than_another_has_served(registry):
+    """A client whose connections are on several threads of the server would take it for a rollback."""
+    one = registry(threads=4, list={"debounce_ms": 1})
+    sp = one.add_sp("alpha", "1234")
+    stop = threading.Event()
+
+    def write():
+        with_session = sp.session()
+        for number in itertools.count():
+            if stop.is_set():
+                return with_session.close()
+            with_session.put(entry("alpha", "1234"), {"url": f"https://cps.example.com/{number}"})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    sessions = [one.anonymous.session() for _ in range(16)]
+    try:
+        seen = [claims(session.get(BARE).body.decode())["sequence"] for _ in range(150) for session in sessions]
+    finally:
+        stop.set()
+        writer.join()
+        for session in sessions:
+            session.close()
+    assert seen == sorted(seen)
+    assert seen[-1] > seen[0] + 3, "nothing was published meanwhile"
 
 
 def test_the_first_list_is_sequence_1_and_empty(registry):
