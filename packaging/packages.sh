@@ -15,6 +15,8 @@ PACKAGES_TEST="g++ libcmocka-dev python3 python3-pytest python3-jwt python3-cryp
 PACKAGES_NODE="nodejs npm"
 # test.sh --preset coverage
 PACKAGES_COVERAGE="gcovr"
+# tests/fuzz/run
+PACKAGES_FUZZ="clang"
 # tests/bench/run
 PACKAGES_BENCH="nginx wrk postgresql-contrib"
 

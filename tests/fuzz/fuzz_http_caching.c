@@ -1,5 +1,5 @@
-/* client/caching: whatever the header lines are, a lifetime is 0, -1 or a number of seconds that
- * fits, and a line that forbids caching wins. */
+/* client/caching: whatever the header lines are, a lifetime and a Retry-After are 0, -1 or a number
+ * of seconds that fits, and a line that forbids caching wins. */
 #include "client/caching.h"
 #include "tests/fuzz/target.h"
 
@@ -21,6 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     int64_t lifetime = caching_lifetime(&caching, 1700000000);
     MUST(lifetime >= -1);
     MUST(!caching.has_max_age || lifetime <= INT64_C(2147483648));
+    MUST(caching_retry_after(&caching, 1700000000) >= -1);
     caching_header(&caching, "cache-control: private, No-Store", 32);
     MUST(caching_lifetime(&caching, 1700000000) == 0);
     return 0;
