@@ -1,6 +1,7 @@
 #include "client/override.h"
 
 #include "common/read_file.h"
+#include "common/spc_index.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -15,6 +16,7 @@ struct override {
 
 struct override_table {
     atomic_uint refs;
+    struct spc_index *index; /* of the rows */
     size_t len;
     struct override rows[]; /* sorted by from */
 };
@@ -70,6 +72,17 @@ static enum sticps_err refuse_duplicates(const struct override_table *table, con
     return STICPS_OK;
 }
 
+static enum sticps_err index_rows(struct override_table *table, const char *name,
+                                  struct sticps_error *err)
+{
+    table->index = spc_index_new(table->len);
+    if (table->index == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, name, "out of memory");
+    for (size_t i = 0; i < table->len; i++) /* far fewer than 2^32: MAX_FILE */
+        spc_index_put(table->index, &table->rows[i].from, (uint32_t)i);
+    return STICPS_OK;
+}
+
 enum sticps_err override_table_parse(const char *text, size_t len, const char *name,
                                      struct override_table **out, struct sticps_error *err)
 {
@@ -98,6 +111,8 @@ enum sticps_err override_table_parse(const char *text, size_t len, const char *n
     }
     qsort(table->rows, table->len, sizeof(struct override), compare);
     code = refuse_duplicates(table, name, err);
+    if (code == STICPS_OK)
+        code = index_rows(table, name, err);
     if (code == STICPS_OK) {
         *out = table;
         table = NULL;
@@ -129,15 +144,16 @@ struct override_table *override_table_ref(struct override_table *table)
 
 void override_table_unref(struct override_table *table)
 {
-    if (table != NULL && atomic_fetch_sub_explicit(&table->refs, 1, memory_order_acq_rel) == 1)
-        free(table);
+    if (table == NULL || atomic_fetch_sub_explicit(&table->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    free(table->index);
+    free(table);
 }
 
 const struct spc *override_table_find(const struct override_table *table, const struct spc *spc)
 {
-    if (table == NULL)
+    uint32_t row;
+    if (table == NULL || !spc_index_find(table->index, spc, &row))
         return spc;
-    const struct override *row =
-        bsearch(spc, table->rows, table->len, sizeof(struct override), compare);
-    return row != NULL ? &row->to : spc;
+    return &table->rows[row].to;
 }

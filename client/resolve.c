@@ -32,7 +32,9 @@ static enum sticps_err find_carrier(const struct sticps_client *client,
                                     struct sticps_answer *answer, struct sticps_error *err)
 {
     const struct number_sources *sources = atomic_load(&client->numbers);
-    struct sticps_error trouble = {0};
+    struct sticps_error
+        trouble; /* written by a source that fails; not its 600 bytes at each call */
+    trouble.code = STICPS_OK;
     enum number_result result = NUMBER_NOT_FOUND;
     for (size_t i = 0; sources != NULL && i < sources->len && result != NUMBER_FOUND; i++)
         result = number_source_lookup(sources->items[i], &answer->tn, &answer->number, &trouble);
@@ -87,7 +89,7 @@ static enum sticps_err find_url(const struct sticps_list *list, struct sticps_an
     if (url == NULL)
         return fail(err, STICPS_ERR_CARRIER_HAS_NO_CPS, answer->tn.digits,
                     "%s has no CPS in list %lld", answer->spc.text, (long long)answer->sequence);
-    memcpy(answer->url, url, strlen(url) + 1); /* a list has no longer one (signed_list_parse) */
+    memccpy(answer->url, url, '\0', sizeof(answer->url)); /* no list has a longer one */
     return STICPS_OK;
 }
 

@@ -15,6 +15,8 @@
 
 #define SIGNED_LIST_MAX_SEQUENCE 9007199254740991 /* 2^53-1 */
 
+struct spc_index;
+
 enum signed_list_kind { SIGNED_LIST_CPS_MAPPING, SIGNED_LIST_TRUST_LIST };
 
 struct cps_entry {
@@ -32,7 +34,8 @@ struct signed_list {
     /* kind TRUST_LIST: PEM texts, NUL-terminated */
     const char **trusted;
     size_t trusted_len;
-    void *memory; /* what the texts live in */
+    void *memory;            /* what the texts live in */
+    struct spc_index *index; /* of `entries`, NULL without any: where in `memory` the URL is */
 };
 
 /* What the header of a list says, checked by rule 3 except for the host name. */
@@ -78,7 +81,7 @@ enum sticps_err signed_list_parse(const struct jws *jws, enum signed_list_kind k
                                   struct sticps_error *err) STICPS_MUST_CHECK;
 void signed_list_free(struct signed_list *list); /* accepts NULL */
 
-/* The URL of an SPC in a cpsMapping (borrowed), or NULL. Binary search. */
+/* The URL of an SPC in a cpsMapping (borrowed), or NULL. One hash probe; any thread. */
 const char *signed_list_find(const struct signed_list *list, const struct spc *spc);
 
 #endif

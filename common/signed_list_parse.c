@@ -2,9 +2,8 @@
 
 #include "common/cert.h"
 #include "common/json_doc.h"
+#include "common/spc_index.h"
 
-#include <assert.h>
-#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +146,8 @@ static enum sticps_err read_mapping(const struct json_doc *doc, const struct jso
     if (mapping->len == 0)
         return STICPS_OK;
     list->entries = malloc(mapping->len * sizeof(*list->entries));
-    if (list->entries == NULL)
+    list->index = spc_index_new(mapping->len);
+    if (list->entries == NULL || list->index == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     bool sorted = true;
     const struct json_node *node = json_node_first(mapping);
@@ -157,6 +157,8 @@ static enum sticps_err read_mapping(const struct json_doc *doc, const struct jso
         if (rc != STICPS_OK)
             return rc;
         sorted = sorted && (i == 0 || on_compare(entry - 1, entry) < 0);
+        /* JSON text is shorter than 2^31 bytes (json_doc), and no code is there twice */
+        spc_index_put(list->index, &entry->spc, (uint32_t)(entry->url - (char *)list->memory));
     }
     list->entries_len = mapping->len;
     if (!sorted)
@@ -283,34 +285,17 @@ void signed_list_free(struct signed_list *list)
 {
     if (list == NULL)
         return;
+    free(list->index);
     free(list->entries);
     free(list->trusted);
     free(list->memory);
     free(list);
 }
 
-/* spc_key, inline: this is on the path of every call. */
-static uint64_t key_of(const struct spc *spc)
-{
-    uint64_t key;
-    static_assert(sizeof(key) == sizeof(spc->text), "a code is one integer");
-    memcpy(&key, spc->text, sizeof(key));
-    return be64toh(key);
-}
-
-/* Without a branch on the outcome of a comparison, which the processor would guess wrong every
- * second time. */
 const char *signed_list_find(const struct signed_list *list, const struct spc *spc)
 {
-    uint64_t wanted = key_of(spc);
-    const struct cps_entry *at = list->entries;
-    size_t len = list->entries_len;
-    if (len == 0)
+    uint32_t at;
+    if (list->index == NULL || !spc_index_find(list->index, spc, &at))
         return NULL;
-    while (len > 1) { /* the entry, if there is one, is in at[0] to at[len - 1] */
-        size_t half = len / 2;
-        at = key_of(&at[half].spc) <= wanted ? at + half : at;
-        len -= half;
-    }
-    return key_of(&at->spc) == wanted ? at->url : NULL;
+    return (const char *)list->memory + at;
 }

@@ -3,11 +3,12 @@
  *
  *     bench_resolve STATE_DIR NPDB NUMBERS ROUNDS
  *
- * NUMBERS has one called number a line. Prints one JSON object with a value per round: one resolve,
- * by one thread and by two at once (the time from the first start to the last end over all of
- * both's numbers, so half is perfect), the lookup in the portability file alone, and a miss. The
- * miss is a pointer chase through MISS_BYTES in random order, a cache line a step; it includes the
- * TLB miss, as the lookups do. */
+ * NUMBERS has one called number a line. Prints one JSON object with a value per round, in CPU
+ * nanoseconds of a thread: one resolve, alone and while a second thread does the same (equal is
+ * perfect); the same for the lookup in the portability file alone, which shares nothing that is
+ * written, so that its two threads show what the machine has to give; and a miss. The miss is a
+ * pointer chase through MISS_BYTES in random order, a cache line a step; it includes the TLB miss,
+ * as the lookups do. */
 #include <sticps/sticps.h>
 
 #include <pthread.h>
@@ -18,7 +19,7 @@
 
 #define LINE 64
 #define MISS_BYTES ((size_t)512 * 1024 * 1024)
-#define MISS_STEPS 2000000
+#define MISS_STEPS 200000
 
 static void die(const char *what)
 {
@@ -26,10 +27,11 @@ static void die(const char *what)
     exit(1);
 }
 
-static double now_ns(void)
+/* The CPU time of this thread: what others do with the processor meanwhile does not count. */
+static double cpu_ns(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
@@ -71,10 +73,10 @@ static char *chase_new(void)
 static double chase(char **at)
 {
     char *p = *at;
-    double start = now_ns();
+    double start = cpu_ns();
     for (size_t i = 0; i < MISS_STEPS; i++)
         memcpy(&p, p, sizeof(p));
-    double end = now_ns();
+    double end = cpu_ns();
     *at = p;
     return (end - start) / MISS_STEPS;
 }
@@ -121,79 +123,126 @@ static struct sticps_client *client_open(const char *state, const char *npdb)
     return client;
 }
 
-/* Every number once; nanoseconds a number. `with_url` counts those that ended in a URL. */
-static double resolve_all(struct sticps_client *client, struct sticps_answer *answer,
-                          char **numbers, size_t count, size_t *with_url)
-{
-    double start = now_ns();
-    size_t found = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (sticps_resolve(client, numbers[i], answer, NULL) == STICPS_OK)
-            found++;
-    }
-    double end = now_ns();
-    *with_url = found;
-    return (end - start) / (double)count;
-}
+/* ---- what is measured ---- */
 
-struct half {
-    pthread_t thread;
-    pthread_barrier_t *start;
+struct peers {
     struct sticps_client *client;
+    const struct sticps_npdb *npdb;
     char **numbers;
     size_t count;
 };
 
-static void *resolve_half(void *arg)
+/* One of the two things that are compared, over numbers [from, from + len). */
+typedef void work_fn(const struct peers *peers, struct sticps_answer *answer, size_t from,
+                     size_t len);
+
+static void work_resolve(const struct peers *peers, struct sticps_answer *answer, size_t from,
+                         size_t len)
 {
-    struct half *half = arg;
+    for (size_t i = from; i < from + len; i++)
+        if (sticps_resolve(peers->client, peers->numbers[i], answer, NULL) ==
+            STICPS_ERR_NOT_A_NUMBER)
+            die("not a number");
+}
+
+/* The portability file alone. */
+static void work_lookup(const struct peers *peers, struct sticps_answer *answer, size_t from,
+                        size_t len)
+{
+    struct sticps_npdb_answer found;
+    (void)answer;
+    for (size_t i = from; i < from + len; i++)
+        if (sticps_npdb_lookup(peers->npdb, peers->numbers[i], 1, &found, NULL) != STICPS_OK)
+            die("not a number");
+}
+
+struct worker {
+    pthread_t thread;
+    pthread_barrier_t *start;
+    const struct peers *peers;
+    work_fn *work;
+    size_t from, len;
+    double ns; /* a number */
+};
+
+static void *worker_main(void *arg)
+{
+    struct worker *worker = arg;
     struct sticps_answer *answer = sticps_answer_new();
-    size_t found;
     if (answer == NULL)
         die("out of memory");
-    pthread_barrier_wait(half->start);
-    (void)resolve_all(half->client, answer, half->numbers, half->count, &found);
+    pthread_barrier_wait(worker->start);
+    double start = cpu_ns();
+    worker->work(worker->peers, answer, worker->from, worker->len);
+    worker->ns = (cpu_ns() - start) / (double)worker->len;
     sticps_answer_free(answer);
     return NULL;
 }
 
-/* Every number once, by two threads; nanoseconds a number. */
-static double resolve_by_two(struct sticps_client *client, char **numbers, size_t count)
+/* One or two threads at once, each with numbers of its own; CPU nanoseconds a number. */
+static double by_threads(const struct peers *peers, work_fn *work, int threads, size_t from,
+                         size_t len)
 {
     pthread_barrier_t barrier;
-    struct half halves[2] = {{0, &barrier, client, numbers, count / 2},
-                             {0, &barrier, client, numbers + count / 2, count - count / 2}};
-    if (pthread_barrier_init(&barrier, NULL, 3) != 0)
+    struct worker workers[2];
+    double ns = 0;
+    if (pthread_barrier_init(&barrier, NULL, (unsigned)threads) != 0)
         die("no barrier");
-    for (int i = 0; i < 2; i++)
-        if (pthread_create(&halves[i].thread, NULL, resolve_half, &halves[i]) != 0)
+    for (int i = 0; i < threads; i++) {
+        size_t half = len / (size_t)threads;
+        workers[i] = (struct worker){.start = &barrier,
+                                     .peers = peers,
+                                     .work = work,
+                                     .from = from + (size_t)i * half,
+                                     .len = half};
+        if (pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]) != 0)
             die("no thread");
-    pthread_barrier_wait(&barrier);
-    double start = now_ns();
-    for (int i = 0; i < 2; i++)
-        (void)pthread_join(halves[i].thread, NULL);
-    double end = now_ns();
+    }
+    for (int i = 0; i < threads; i++) {
+        (void)pthread_join(workers[i].thread, NULL);
+        ns += workers[i].ns / threads;
+    }
     pthread_barrier_destroy(&barrier);
-    return (end - start) / (double)count;
+    return ns;
 }
 
-/* The portability file alone; nanoseconds a number. */
-static double lookup_all(const struct sticps_npdb *npdb, char **numbers, size_t count)
+/* How many of the numbers end in a URL. */
+static size_t count_urls(const struct peers *peers)
 {
-    struct sticps_npdb_answer answer;
-    double start = now_ns();
-    for (size_t i = 0; i < count; i++)
-        if (sticps_npdb_lookup(npdb, numbers[i], 1, &answer, NULL) != STICPS_OK)
-            die("not a number");
-    return (now_ns() - start) / (double)count;
+    struct sticps_answer *answer = sticps_answer_new();
+    size_t found = 0;
+    if (answer == NULL)
+        die("out of memory");
+    for (size_t i = 0; i < peers->count; i++)
+        found += sticps_resolve(peers->client, peers->numbers[i], answer, NULL) == STICPS_OK;
+    sticps_answer_free(answer);
+    return found;
 }
 
-static void print_values(const char *name, const double *values, size_t count)
+enum { RESOLVE, RESOLVE_TWO, LOOKUP, LOOKUP_TWO, MISS, FIGURES };
+static const char *const names[FIGURES] = {"resolve_ns", "resolve_two_ns", "lookup_ns",
+                                           "lookup_two_ns", "miss_ns"};
+
+/* One round: the numbers in PARTS parts, and for each part all figures in turn, each over a part of
+ * its own, so that what a neighbour on the machine does falls on all alike and nobody finds what
+ * another has just brought into the cache. */
+#define PARTS 10
+
+static void measure(const struct peers *peers, char **chase_at, double out[FIGURES])
 {
-    printf("\"%s\":[", name);
-    for (size_t i = 0; i < count; i++)
-        printf("%s%.1f", i > 0 ? "," : "", values[i]);
-    printf("]");
+    size_t len = peers->count / PARTS;
+    for (size_t i = 0; i < FIGURES; i++)
+        out[i] = 0;
+    for (size_t part = 0; part < PARTS; part++) {
+        size_t from[4];
+        for (size_t i = 0; i < 4; i++)
+            from[i] = (part + i * PARTS / 4) % PARTS * len;
+        out[RESOLVE] += by_threads(peers, work_resolve, 1, from[0], len) / PARTS;
+        out[LOOKUP] += by_threads(peers, work_lookup, 1, from[1], len) / PARTS;
+        out[RESOLVE_TWO] += by_threads(peers, work_resolve, 2, from[2], len) / PARTS;
+        out[LOOKUP_TWO] += by_threads(peers, work_lookup, 2, from[3], len) / PARTS;
+        out[MISS] += chase(chase_at) / PARTS;
+    }
 }
 
 int main(int argc, char **argv)
@@ -203,53 +252,36 @@ int main(int argc, char **argv)
     long rounds = strtol(argv[4], NULL, 10);
     if (rounds < 1 || rounds > 100)
         die("ROUNDS is 1 to 100");
-    size_t count;
-    char **numbers = numbers_read(argv[3], &count);
-    struct sticps_client *client = client_open(argv[1], argv[2]);
-    struct sticps_answer *answer = sticps_answer_new();
-    double *resolve_ns = calloc((size_t)rounds, sizeof(*resolve_ns));
-    double *two_ns = calloc((size_t)rounds, sizeof(*two_ns));
-    double *lookup_ns = calloc((size_t)rounds, sizeof(*lookup_ns));
-    double *miss_ns = calloc((size_t)rounds, sizeof(*miss_ns));
-    if (answer == NULL || resolve_ns == NULL || two_ns == NULL || lookup_ns == NULL ||
-        miss_ns == NULL)
-        die("out of memory");
+    struct peers peers = {.client = client_open(argv[1], argv[2])};
     struct sticps_npdb *npdb;
     struct sticps_error err;
     if (sticps_npdb_open(argv[2], 0, &npdb, &err) != STICPS_OK)
         die(err.text);
-    char *memory = chase_new();
-    char *at = memory;
-    size_t with_url = 0;
+    peers.npdb = npdb;
+    peers.numbers = numbers_read(argv[3], &peers.count);
+    if (peers.count < 10 * PARTS)
+        die("too few numbers");
+    char *memory = chase_new(), *at = memory;
+    double figures[100][FIGURES];
 
-    (void)resolve_all(client, answer, numbers, count, &with_url); /* pages in */
-    for (long i = 0; i < rounds; i++) {
-        miss_ns[i] = chase(&at);
-        lookup_ns[i] = lookup_all(npdb, numbers, count);
-        resolve_ns[i] = resolve_all(client, answer, numbers, count, &with_url);
-        two_ns[i] = resolve_by_two(client, numbers, count);
-    }
+    size_t with_url = count_urls(&peers); /* and pages in */
+    for (long i = 0; i < rounds; i++)
+        measure(&peers, &at, figures[i]);
     if (at == NULL) /* keeps the chase from being optimised away */
         die("impossible");
 
     printf("{");
-    print_values("resolve_ns", resolve_ns, (size_t)rounds);
-    printf(",");
-    print_values("two_threads_ns", two_ns, (size_t)rounds);
-    printf(",");
-    print_values("lookup_ns", lookup_ns, (size_t)rounds);
-    printf(",");
-    print_values("miss_ns", miss_ns, (size_t)rounds);
-    printf(",\"with_url\":%.4f}\n", (double)with_url / (double)count);
+    for (size_t figure = 0; figure < FIGURES; figure++) {
+        printf("\"%s\":[", names[figure]);
+        for (long i = 0; i < rounds; i++)
+            printf("%s%.1f", i > 0 ? "," : "", figures[i][figure]);
+        printf("],");
+    }
+    printf("\"with_url\":%.4f}\n", (double)with_url / (double)peers.count);
     free(memory);
-    free(resolve_ns);
-    free(two_ns);
-    free(lookup_ns);
-    free(miss_ns);
     sticps_npdb_close(npdb);
-    sticps_answer_free(answer);
-    sticps_client_free(client);
-    free(numbers[0]);
-    free(numbers);
+    sticps_client_free(peers.client);
+    free(peers.numbers[0]);
+    free(peers.numbers);
     return 0;
 }

@@ -249,6 +249,35 @@ static void *read_on(void *argument)
     return NULL;
 }
 
+#define SNAPSHOTS 8
+#define SWAPS 1000
+
+/* Ready-made lists, which a rename puts in place of the held one. */
+static void make_snapshots(char paths[SNAPSHOTS][160])
+{
+    char held[128];
+    snprintf(held, sizeof(held), "%s/cps-list.json", dir);
+    for (int i = 0; i < SNAPSHOTS; i++) {
+        char url[64];
+        snprintf(url, sizeof(url), "https://n%d.example.com/", 100 + i);
+        const struct cps_entry one = {{"1234"}, url};
+        hold_list(dir, key, &one, 1, 100 + i, PKI_NOW + 3600);
+        snprintf(paths[i], 160, "%s.%d", held, i);
+        assert_int_equal(rename(held, paths[i]), 0);
+    }
+}
+
+static void swap_list(struct sticps_client *client, const char *snapshot)
+{
+    char held[128], next[140];
+    snprintf(held, sizeof(held), "%s/cps-list.json", dir);
+    snprintf(next, sizeof(next), "%s.next", held);
+    unlink(next); /* a rename onto another name of the same file leaves it */
+    assert_int_equal(link(snapshot, next), 0);
+    assert_int_equal(rename(next, held), 0);
+    assert_int_equal(sticps_list_load(client, STICPS_LIST_CPS, NULL), STICPS_OK);
+}
+
 static void test_replaced_under_the_readers(void **state)
 {
     (void)state;
@@ -256,26 +285,27 @@ static void test_replaced_under_the_readers(void **state)
     struct reader readers[READERS];
     atomic_bool stop = false;
     const char *paths[] = {npdb_path};
-    for (int64_t sequence = 100; sequence < 160; sequence++) {
-        char url[64];
-        snprintf(url, sizeof(url), "https://n%lld.example.com/", (long long)sequence);
-        const struct cps_entry one = {{"1234"}, url};
-        hold_list(dir, key, &one, 1, sequence, PKI_NOW + 3600);
-        assert_int_equal(sticps_list_load(client, STICPS_LIST_CPS, NULL), STICPS_OK);
-        if (sequence % 7 == 0)
+    char snapshots[SNAPSHOTS][160];
+    make_snapshots(snapshots);
+    swap_list(client, snapshots[0]);
+    for (int i = 0; i < READERS; i++) {
+        readers[i].client = client;
+        readers[i].stop = &stop;
+        atomic_init(&readers[i].resolved, 0);
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
+    }
+    for (int i = 1; i <= SWAPS; i++) {
+        swap_list(client, snapshots[i % SNAPSHOTS]);
+        if (i % 7 == 0)
             assert_int_equal(sticps_client_set_npdb(client, paths, 1, NULL), STICPS_OK);
-        for (int i = 0; sequence == 100 && i < READERS; i++) {
-            readers[i].client = client;
-            readers[i].stop = &stop;
-            atomic_init(&readers[i].resolved, 0);
-            assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
-        }
     }
     atomic_store(&stop, true);
     for (int i = 0; i < READERS; i++) {
         pthread_join(readers[i].thread, NULL);
         assert_true(atomic_load(&readers[i].resolved) > 0);
     }
+    for (int i = 0; i < SNAPSHOTS; i++)
+        unlink(snapshots[i]);
     sticps_client_free(client);
 }
 
