@@ -74,6 +74,9 @@ static enum sticps_err make_parts(struct sticps_client *client, struct sticps_er
 enum sticps_err sticps_client_new(const struct sticps_options *options, struct sticps_client **out,
                                   struct sticps_error *err)
 {
+    enum sticps_err code = forks_watch(err);
+    if (code != STICPS_OK)
+        return code;
     pthread_once(&curl_once, init_curl);
     if (curl_ready != CURLE_OK)
         return fail(err, STICPS_ERR_CRYPTO, NULL, "libcurl cannot start: %s",
@@ -81,13 +84,13 @@ enum sticps_err sticps_client_new(const struct sticps_options *options, struct s
     struct sticps_client *client = calloc(1, sizeof(*client));
     if (client == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    client->forks = forks_count();
     gate_init(&client->gate);
     atomic_init(&client->numbers, NULL);
     client->options = options_copy(options);
     events_init(&client->events, client->options);
-    enum sticps_err code = client->options != NULL
-                               ? make_parts(client, err)
-                               : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    code = client->options != NULL ? make_parts(client, err)
+                                   : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     if (code == STICPS_OK)
         *out = client;
     else
@@ -104,10 +107,34 @@ static void number_sources_free(struct number_sources *sources)
     free(sources);
 }
 
+enum sticps_err client_check(const struct sticps_client *client, struct sticps_error *err)
+{
+    if (client->forks == forks_count())
+        return STICPS_OK;
+    return fail(err, STICPS_ERR_USAGE, NULL,
+                "this client is of the process before the fork; make one of its own in the child");
+}
+
+/* In a child. What the loop's thread works on may have been copied in the middle of its work, and
+ * libcurl and OpenSSL may hold locks that nobody gives back: none of that is touched. */
+static void abandon(struct sticps_client *client)
+{
+    fetcher_abandon(client->fetcher);
+    loop_abandon(client->loop);
+    lists_free(client->lists);
+    number_sources_free(atomic_load(&client->numbers));
+    sticps_options_free(client->options);
+    free(client);
+}
+
 void sticps_client_free(struct sticps_client *client)
 {
     if (client == NULL)
         return;
+    if (client_check(client, NULL) != STICPS_OK) {
+        abandon(client);
+        return;
+    }
     if (client->loop != NULL)
         loop_stop_thread(client->loop);
     if (client->deliverer != NULL)
@@ -132,11 +159,14 @@ void sticps_client_free(struct sticps_client *client)
 
 int sticps_client_fd(const struct sticps_client *client)
 {
-    return loop_fd(client->loop);
+    return client_check(client, NULL) == STICPS_OK ? loop_fd(client->loop) : -1;
 }
 
 enum sticps_err sticps_client_process(struct sticps_client *client, struct sticps_error *err)
 {
+    enum sticps_err code = client_check(client, err);
+    if (code != STICPS_OK)
+        return code;
     if (loop_has_thread(client->loop))
         return fail(err, STICPS_ERR_USAGE, NULL, "the client runs its loop in its own thread");
     return loop_process(client->loop, err);
@@ -144,12 +174,14 @@ enum sticps_err sticps_client_process(struct sticps_client *client, struct sticp
 
 enum sticps_err sticps_client_start_thread(struct sticps_client *client, struct sticps_error *err)
 {
-    return loop_start_thread(client->loop, err);
+    enum sticps_err code = client_check(client, err);
+    return code == STICPS_OK ? loop_start_thread(client->loop, err) : code;
 }
 
 void sticps_client_stop_thread(struct sticps_client *client)
 {
-    loop_stop_thread(client->loop);
+    if (client_check(client, NULL) == STICPS_OK)
+        loop_stop_thread(client->loop);
 }
 
 /* ---- portability ---- */
@@ -170,18 +202,23 @@ static enum sticps_err open_source(const char *path, struct number_source **out,
 enum sticps_err sticps_client_set_npdb(struct sticps_client *client, const char *const *paths,
                                        size_t count, struct sticps_error *err)
 {
+    enum sticps_err code = client_check(client, err);
+    if (code != STICPS_OK)
+        return code;
     struct number_sources *sources = calloc(1, sizeof(*sources) + count * sizeof(void *));
     if (sources == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     for (; sources->len < count; sources->len++) {
-        enum sticps_err code = open_source(paths[sources->len], &sources->items[sources->len], err);
+        code = open_source(paths[sources->len], &sources->items[sources->len], err);
         if (code != STICPS_OK) {
             number_sources_free(sources);
             return code;
         }
     }
+    forks_hold();
     struct number_sources *old = atomic_exchange(&client->numbers, sources);
     gate_wait(&client->gate);
+    forks_release();
     number_sources_free(old);
     return STICPS_OK;
 }
@@ -191,12 +228,19 @@ enum sticps_err sticps_client_set_npdb(struct sticps_client *client, const char 
 void sticps_x5u_fetch(struct sticps_client *client, const char *url, sticps_x5u_fn *callback,
                       void *ctx)
 {
+    struct sticps_error err;
+    enum sticps_err code = client_check(client, &err);
+    if (code != STICPS_OK) {
+        callback(ctx, code, &err, NULL, 0, 0);
+        return;
+    }
     x5u_cache_get(client->x5u, url, client->options->x5u_timeout, callback, ctx);
 }
 
 void sticps_x5u_forget(struct sticps_client *client, const char *url)
 {
-    x5u_cache_forget(client->x5u, url);
+    if (client_check(client, NULL) == STICPS_OK)
+        x5u_cache_forget(client->x5u, url);
 }
 
 /* ---- lists ---- */
@@ -204,6 +248,12 @@ void sticps_x5u_forget(struct sticps_client *client, const char *url)
 void sticps_list_fetch(struct sticps_client *client, enum sticps_list_kind kind, const char *url,
                        sticps_list_fn *callback, void *ctx)
 {
+    struct sticps_error err;
+    enum sticps_err code = client_check(client, &err);
+    if (code != STICPS_OK) {
+        callback(ctx, code, &err, NULL);
+        return;
+    }
     list_source_fetch(&client->list_source, kind, url, callback, ctx);
 }
 
@@ -240,6 +290,9 @@ enum sticps_err sticps_list_fetch_wait(struct sticps_client *client, enum sticps
                                        enum sticps_list_status *status, int64_t *previous,
                                        struct sticps_error *err)
 {
+    enum sticps_err code = client_check(client, err);
+    if (code != STICPS_OK)
+        return code;
     struct list_wait wait = {.loop = client->loop};
     sticps_list_fetch(client, kind, url, on_list_wait, &wait);
     loop_wait(client->loop, &wait.done);
@@ -259,7 +312,8 @@ enum sticps_err sticps_list_fetch_wait(struct sticps_client *client, enum sticps
 enum sticps_err sticps_list_load(struct sticps_client *client, enum sticps_list_kind kind,
                                  struct sticps_error *err)
 {
-    return lists_load(client->lists, kind, err);
+    enum sticps_err code = client_check(client, err);
+    return code == STICPS_OK ? lists_load(client->lists, kind, err) : code;
 }
 
 struct sticps_list *sticps_list_held(struct sticps_client *client, enum sticps_list_kind kind)
@@ -271,5 +325,8 @@ enum sticps_err sticps_list_reset(struct sticps_client *client, enum sticps_list
                                   int64_t sequence, int64_t *previous_floor, bool *dropped,
                                   struct sticps_error *err)
 {
+    enum sticps_err code = client_check(client, err);
+    if (code != STICPS_OK)
+        return code;
     return lists_reset(client->lists, kind, sequence, previous_floor, dropped, err);
 }

@@ -5,6 +5,7 @@
 #include "client/deliver.h"
 #include "client/events.h"
 #include "client/fetch.h"
+#include "client/forks.h"
 #include "client/gate.h"
 #include "client/list_source.h"
 #include "client/lists.h"
@@ -36,6 +37,12 @@ struct sticps_client {
     struct x5u_cache *x5u;
     struct deliverer *deliverer;
     struct list_source list_source;
+    unsigned forks; /* forks_count() when it was made */
 };
+
+/* Is this the process that made the client? STICPS_ERR_USAGE in a child of it, where only what
+ * client.h (the public one) names may be done. Costs nothing to speak of. */
+enum sticps_err client_check(const struct sticps_client *client,
+                             struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

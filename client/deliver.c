@@ -382,7 +382,10 @@ enum sticps_err sticps_deliver(struct sticps_client *client, const char *token, 
                                sticps_deliver_fn *callback, void *ctx, struct sticps_error *err)
 {
     struct sticps_error why;
-    enum sticps_err code = enqueue(client->deliverer, token, len, callback, ctx, &why);
+    enum sticps_err code = client_check(client, err);
+    if (code != STICPS_OK)
+        return code;
+    code = enqueue(client->deliverer, token, len, callback, ctx, &why);
     if (code == STICPS_OK)
         return code;
     events_note(&client->events, STICPS_EVENT_DELIVERY, code, &why);

@@ -2,9 +2,11 @@
 
 #include "client/caching.h"
 #include "client/fetch_error.h"
+#include "client/sockets.h"
 #include "common/address.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -24,6 +26,7 @@ struct fetcher {
     const struct sticps_options *options;
     STACK_OF(X509) * tls_roots; /* beside the system's */
     CURLSH *share;              /* TLS sessions */
+    struct sockets sockets;     /* the loop's thread only */
     pthread_mutex_t share_mutexes[CURL_LOCK_DATA_LAST];
 
     pthread_mutex_t mutex; /* of the two below */
@@ -169,7 +172,17 @@ static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
         fetch->trouble.address_closed = true;
         return CURL_SOCKET_BAD;
     }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    int fd = sockets_open(&fetch->fetcher->sockets, address->family, address->socktype,
+                          address->protocol);
+    fetch->trouble.no_memory = fd < 0 && errno == ENOMEM;
+    return fd;
+}
+
+/* The connection may have outlived its fetch. */
+static int on_close_socket(void *context, curl_socket_t fd)
+{
+    struct fetcher *fetcher = context;
+    return sockets_close(&fetcher->sockets, fd);
 }
 
 /* Sees kept connections too: one that sticps_retrieve opened to a private address is not for a
@@ -354,6 +367,8 @@ static void set_callbacks(struct fetch *fetch)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, fetch->fetcher);
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, fetch);
 }
@@ -492,9 +507,16 @@ void fetcher_free(struct fetcher *fetcher)
     if (fetcher == NULL)
         return;
     curl_share_cleanup(fetcher->share);
+    sockets_clear(&fetcher->sockets);
     sk_X509_pop_free(fetcher->tls_roots, X509_free);
     for (size_t i = 0; i < CURL_LOCK_DATA_LAST; i++)
         pthread_mutex_destroy(&fetcher->share_mutexes[i]);
     pthread_mutex_destroy(&fetcher->mutex);
     free(fetcher);
+}
+
+void fetcher_abandon(struct fetcher *fetcher)
+{
+    if (fetcher != NULL)
+        sockets_abandon(&fetcher->sockets);
 }

@@ -25,6 +25,10 @@ enum sticps_err fetcher_new(struct loop *loop, const struct sticps_options *opti
 void fetcher_close(struct fetcher *fetcher);
 void fetcher_free(struct fetcher *fetcher); /* accepts NULL; closed */
 
+/* In a child of the host's process: closes its copies of the sockets, and touches nothing else.
+ * Accepts NULL. */
+void fetcher_abandon(struct fetcher *fetcher);
+
 struct fetch_request {
     const char *url;        /* https; the caller has checked its form */
     const char *method;     /* NULL: POST with a body, else GET */

@@ -59,7 +59,8 @@ void list_store_free(struct list_store *store)
 {
     if (store == NULL)
         return;
-    list_store_unlock(store);
+    if (store->lock_fd >= 0)
+        close(store->lock_fd); /* in a child: the lock stays its parent's */
     free(store->dir);
     free(store->path);
     free(store->temp_path);
@@ -104,8 +105,10 @@ enum sticps_err list_store_lock(struct list_store *store, struct sticps_error *e
 
 void list_store_unlock(struct list_store *store)
 {
-    if (store->lock_fd >= 0)
-        close(store->lock_fd); /* and with it the lock */
+    if (store->lock_fd < 0)
+        return;
+    flock(store->lock_fd, LOCK_UN); /* also of what a child of this process may have copied */
+    close(store->lock_fd);
     store->lock_fd = -1;
 }
 

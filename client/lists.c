@@ -1,5 +1,6 @@
 #include "client/lists.h"
 
+#include "client/forks.h"
 #include "client/list_store.h"
 
 #include <pthread.h>
@@ -58,8 +59,10 @@ void lists_free(struct lists *lists)
 /* Under the mutex. Takes over `list`, which may be NULL. */
 static void publish(struct lists *lists, struct held *held, struct sticps_list *list)
 {
+    forks_hold();
     struct sticps_list *old = atomic_exchange(&held->list, list);
     gate_wait(lists->gate);
+    forks_release();
     sticps_list_unref(old);
 }
 

@@ -204,6 +204,15 @@ void loop_free(struct loop *loop)
     free(loop);
 }
 
+void loop_abandon(struct loop *loop)
+{
+    if (loop == NULL)
+        return;
+    close_fd(loop->event_fd);
+    close_fd(loop->timer_fd);
+    close_fd(loop->epoll_fd);
+}
+
 int loop_fd(const struct loop *loop)
 {
     return loop->epoll_fd;

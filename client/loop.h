@@ -39,6 +39,10 @@ struct loop_signal {
 enum sticps_err loop_new(struct loop **out, struct sticps_error *err) STICPS_MUST_CHECK;
 void loop_free(struct loop *loop); /* accepts NULL; stopped, without transfers */
 
+/* In a child of the host's process: closes its copies of the descriptors, and touches nothing else,
+ * libcurl's memory included. Accepts NULL. */
+void loop_abandon(struct loop *loop);
+
 int loop_fd(const struct loop *loop);
 CURLM *loop_multi(struct loop *loop); /* for the loop's thread only */
 

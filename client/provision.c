@@ -171,8 +171,12 @@ void sticps_provision(struct sticps_client *client, const struct sticps_provisio
                       sticps_provision_fn *callback, void *ctx)
 {
     struct sticps_error err = {0};
+    enum sticps_err code = client_check(client, &err);
+    if (code != STICPS_OK) {
+        callback(ctx, code, &err, NULL);
+        return;
+    }
     struct provisioning *provisioning = calloc(1, sizeof(*provisioning));
-    enum sticps_err code;
     if (provisioning == NULL) {
         code = fail(&err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     } else {
@@ -214,6 +218,9 @@ enum sticps_err sticps_provision_wait(struct sticps_client *client,
                                       const struct sticps_provision_request *request, char **answer,
                                       struct sticps_error *err)
 {
+    enum sticps_err code = client_check(client, err);
+    if (code != STICPS_OK)
+        return code;
     struct provision_wait wait = {.loop = client->loop};
     sticps_provision(client, request, on_provision_wait, &wait);
     loop_wait(client->loop, &wait.done);

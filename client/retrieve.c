@@ -209,8 +209,12 @@ void sticps_retrieve(struct sticps_client *client, const struct sticps_retrieve_
                      sticps_retrieve_fn *callback, void *ctx)
 {
     struct sticps_error err = {0};
+    enum sticps_err code = client_check(client, &err);
+    if (code != STICPS_OK) {
+        callback(ctx, code, &err, NULL);
+        return;
+    }
     struct retrieving *retrieving = calloc(1, sizeof(*retrieving));
-    enum sticps_err code;
     if (retrieving == NULL) {
         code = fail(&err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     } else {
@@ -251,6 +255,9 @@ enum sticps_err sticps_retrieve_wait(struct sticps_client *client,
                                      const struct sticps_retrieve_request *request,
                                      struct sticps_passports **out, struct sticps_error *err)
 {
+    enum sticps_err code = client_check(client, err);
+    if (code != STICPS_OK)
+        return code;
     struct retrieve_wait wait = {.loop = client->loop};
     sticps_retrieve(client, request, on_retrieve_wait, &wait);
     loop_wait(client->loop, &wait.done);

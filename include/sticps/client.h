@@ -15,7 +15,20 @@
  * returns.
  *
  * Calls named `_wait` are for programs without a loop: they run it until the answer is there, or
- * wait for the client's own thread. */
+ * wait for the client's own thread.
+ *
+ * Forks. A child may use a client of its parent for what reads: sticps_resolve (with the list and
+ * the numbers of the moment of the fork, for as long as that list is in force), sticps_list_held,
+ * the counts; and sticps_client_free, which closes the child's copies of the descriptors, says
+ * nothing on the parent's connections, and leaves allocated what libcurl and OpenSSL have made.
+ * Every other call is STICPS_ERR_USAGE there, and sticps_client_fd is -1. In the parent nothing
+ * changes. A worker that lives long frees the parent's client, or its copies keep connections open
+ * that the parent has closed.
+ *
+ * A child that needs newer lists, or delivers, makes a client of its own. As everywhere with fork:
+ * when other threads ran at the moment of it, libcurl's and OpenSSL's locks may be held for ever in
+ * the child; so fork the workers first, and start threads after (sticps_client_start_thread is
+ * one). A child made by vfork, or by clone without fork's handlers, may only exec or exit. */
 #ifndef STICPS_CLIENT_H
 #define STICPS_CLIENT_H
 
