@@ -70,20 +70,6 @@ json_t *cli_error_json(const struct sticps_error *err)
                      "where", err->where, "detail", err->text);
 }
 
-json_t *cli_text_json(const char *text)
-{
-    json_t *value = json_string(text);
-    if (value != NULL)
-        return value;
-    char *copy = strdup(text);
-    for (char *c = copy; c != NULL && *c != '\0'; c++)
-        if ((unsigned char)*c > 0x7e)
-            *c = '?';
-    value = copy != NULL ? json_string(copy) : NULL;
-    free(copy);
-    return value;
-}
-
 int cli_print_json(json_t *value)
 {
     /* ASCII: U+009B opens a terminal's escape sequence as well as ESC [ does */

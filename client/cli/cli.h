@@ -78,10 +78,6 @@ enum cli_exit cli_exit_code(enum sticps_err code);
  * CLI_OK or CLI_USAGE. */
 int cli_print_json(json_t *value);
 
-/* A text of the command line, which need not be UTF-8: then with '?' for what JSON cannot hold.
- * NULL when out of memory. */
-json_t *cli_text_json(const char *text);
-
 /* {"status":"error","code":…,"where":…,"detail":…}; NULL when out of memory. */
 json_t *cli_error_json(const struct sticps_error *err);
 
@@ -101,6 +97,7 @@ extern const struct cli_command cli_list_fetch, cli_list_show, cli_list_reset;
 extern const struct cli_command cli_npdb_build, cli_npdb_lookup;
 extern const struct cli_command cli_resolve, cli_deliver, cli_retrieve;
 extern const struct cli_command cli_provision_get, cli_provision_put, cli_provision_delete;
+extern const struct cli_command cli_agent;
 extern const struct cli_command cli_passport_sign, cli_passport_inspect, cli_passport_verify;
 
 #endif

@@ -1,6 +1,7 @@
 /* sticps deliver and sticps retrieve: a PASSporT to the CPS of the called number, and from one's
  * own. */
 #include "client/cli/client_options.h"
+#include "client/report/report.h"
 #include "common/passport.h"
 
 #include <stdio.h>
@@ -8,23 +9,6 @@
 #include <string.h>
 
 #define MAX_TOKEN 4096
-
-static json_t *outcomes_json(const struct sticps_delivery *delivery)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; delivery != NULL && i < sticps_delivery_count(delivery); i++) {
-        json_t *one = json_pack(
-            "{s:s, s:s, s:i, s:s, s:s}", "url", sticps_delivery_url(delivery, i), "code",
-            sticps_err_name(sticps_delivery_code(delivery, i)), "httpStatus",
-            sticps_delivery_status(delivery, i), "problem", sticps_delivery_problem(delivery, i),
-            "detail", sticps_delivery_detail(delivery, i));
-        if (json_array_append_new(array, one) != 0) {
-            json_decref(array);
-            return NULL;
-        }
-    }
-    return array;
-}
 
 static void print_outcomes(const struct sticps_delivery *delivery)
 {
@@ -52,7 +36,7 @@ static int report(enum sticps_err code, const struct sticps_error *err,
         json_t *root = code != STICPS_OK
                            ? cli_error_json(err)
                            : json_pack("{s:s, s:s}", "status", "delivered", "code", "OK");
-        if (json_object_set_new(root, "deliveries", outcomes_json(delivery)) != 0) {
+        if (json_object_set_new(root, "deliveries", report_deliveries(delivery)) != 0) {
             json_decref(root);
             root = NULL;
         }

@@ -1,5 +1,6 @@
 /* sticps npdb build and npdb lookup: the portability file. */
 #include "client/cli/cli.h"
+#include "client/report/report.h"
 #include "sticps/npdb.h"
 
 #include <inttypes.h>
@@ -38,8 +39,8 @@ static int print_build(const struct sticps_npdb_build *build, const char *output
         {"overridden", STICPS_NPDB_OVERRIDDEN},
     };
     const size_t count = sizeof(figures) / sizeof(figures[0]);
-    json_t *root = json_pack("{s:s, s:s, s:o}", "status", "built", "code", "OK", "file",
-                             cli_text_json(output));
+    json_t *root =
+        json_pack("{s:s, s:s, s:o}", "status", "built", "code", "OK", "file", report_text(output));
     for (size_t i = 0; i < count; i++) {
         uint64_t value = sticps_npdb_build_figure(build, figures[i].which);
         if (json_object_set_new(root, figures[i].name, json_integer((json_int_t)value)) != 0) {

@@ -1,28 +1,9 @@
 /* sticps resolve: from numbers to CPS URLs, each step named. */
 #include "client/cli/client_options.h"
+#include "client/report/report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-static json_t *text_or_null(const char *text)
-{
-    return text[0] != '\0' ? json_string(text) : json_null();
-}
-
-static int print_json(const char *number, const struct sticps_answer *answer,
-                      const struct sticps_error *err)
-{
-    bool found = sticps_answer_reason(answer) == STICPS_OK;
-    return cli_print_json(json_pack(
-        "{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:I, s:s, s:s, s:s}", "number", cli_text_json(number),
-        "tn", text_or_null(sticps_answer_tn(answer)), "ported", sticps_answer_ported(answer), "lrn",
-        text_or_null(sticps_answer_lrn(answer)), "carrier",
-        text_or_null(sticps_answer_carrier(answer)), "spc", text_or_null(sticps_answer_spc(answer)),
-        "url", text_or_null(sticps_answer_url(answer)), "sequence",
-        (json_int_t)sticps_answer_sequence(answer), "freshness",
-        sticps_freshness_name(sticps_answer_freshness(answer)), "code",
-        sticps_err_name(sticps_answer_reason(answer)), "detail", found ? "" : err->text));
-}
 
 static void print_line(const struct sticps_answer *answer, const struct sticps_error *err)
 {
@@ -53,7 +34,7 @@ static int resolve_all(struct sticps_client *client, const struct cli_texts *num
         enum sticps_err code = sticps_resolve(client, numbers->items[i], answer, &err);
         int printed = CLI_OK;
         if (cli_json())
-            printed = print_json(numbers->items[i], answer, &err);
+            printed = cli_print_json(report_answer(numbers->items[i], answer, &err));
         else
             print_line(answer, &err);
         if (printed != CLI_OK)

@@ -1,8 +1,10 @@
 #include "server/http/client_address.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum sticps_err proxies_parse(char *const *texts, size_t len, struct trusted_proxies *out,
                               struct sticps_error *err)
@@ -53,6 +55,20 @@ void client_address_of(const struct sockaddr *address, struct client_address *ou
     else if (address->sa_family == AF_INET6)
         inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)address)->sin6_addr, out->text,
                   sizeof(out->text));
+}
+
+void client_address_of_connection(int fd, const struct sockaddr *address,
+                                  struct client_address *out)
+{
+    struct ucred user = {.uid = (uid_t)-1};
+    socklen_t len = sizeof(user);
+    client_address_of(address, out);
+    if (address->sa_family != AF_UNIX)
+        return;
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &user, &len);
+    out->key.bytes[0] = 1;
+    memcpy(out->key.bytes + 1, &user.uid, sizeof(user.uid));
+    snprintf(out->text, sizeof(out->text), "uid:%u", (unsigned)user.uid);
 }
 
 bool proxies_trust(const struct trusted_proxies *proxies, const struct sockaddr *address)

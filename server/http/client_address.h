@@ -13,7 +13,7 @@
 
 struct client_address {
     struct limits_key key;
-    char text[INET6_ADDRSTRLEN]; /* an IPv4-mapped one as IPv4 */
+    char text[INET6_ADDRSTRLEN]; /* an IPv4-mapped one as IPv4; "uid:N" */
 };
 
 struct trusted_proxies {
@@ -32,6 +32,10 @@ enum sticps_err proxies_check(char *const *texts, size_t len, bool protocol,
                               struct sticps_error *err) STICPS_MUST_CHECK;
 
 void client_address_of(const struct sockaddr *address, struct client_address *out);
+/* The same of an accepted connection; through a socket of the file system a client is its user:
+ * "uid:1000". */
+void client_address_of_connection(int fd, const struct sockaddr *address,
+                                  struct client_address *out);
 
 bool proxies_trust(const struct trusted_proxies *proxies, const struct sockaddr *address);
 

@@ -41,10 +41,11 @@ static void on_closed(void *arg)
 }
 
 void connection_open(struct acceptor *acceptor, int fd, const struct sockaddr *peer,
-                     socklen_t peer_len, bool trusted)
+                     socklen_t peer_len, const struct client_address *client, bool trusted)
 {
     struct server_thread *thread = acceptor->thread;
-    /* h2o has no time limit for writing; the kernel's ends a connection whose peer has gone. */
+    /* h2o has no time limit for writing; the kernel's ends a connection whose peer has gone. A
+     * socket of the file system knows neither option, and needs none. */
     unsigned user_timeout = USER_TIMEOUT_MS;
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -56,7 +57,7 @@ void connection_open(struct acceptor *acceptor, int fd, const struct sockaddr *p
     connection->thread = thread;
     connection->listener = acceptor->listener;
     connection->trusted = trusted;
-    client_address_of(peer, &connection->peer);
+    connection->peer = *client;
     connection->linger_fd = -1;
     connection->quiet_since_ms = monotonic_ms();
     thread->connections_open++;

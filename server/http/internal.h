@@ -15,6 +15,7 @@
 #include "server/http/timer.h"
 #include "server/http/tls.h"
 #include "server/http/trace.h"
+#include "server/http/unix_socket.h"
 
 #include <h2o.h>
 #include <netinet/in.h>
@@ -74,6 +75,7 @@ struct listener {
     h2o_hostconf_t *hosts[2];
     size_t stats_first; /* of its routes in the threads' stats, then one for what met no route */
     int fds[SERVER_MAX_THREADS];
+    struct unix_socket unix_socket;
 
     struct tls_options tls; /* copied texts; all NULL without TLS */
     pthread_mutex_t tls_lock;
@@ -150,9 +152,9 @@ struct connection {
     int linger_fd; /* -1: close as usual */
 };
 
-/* Adopts an accepted descriptor that limits_enter has counted. */
+/* Adopts an accepted descriptor that limits_enter has counted under client->key. */
 void connection_open(struct acceptor *acceptor, int fd, const struct sockaddr *peer,
-                     socklen_t peer_len, bool trusted);
+                     socklen_t peer_len, const struct client_address *client, bool trusted);
 struct connection *connection_of(h2o_req_t *req);
 /* The answer goes out while the client may still be sending: close in a way that lets it be read.
  */

@@ -11,7 +11,7 @@ struct limits;
 
 /* What a connection counts under. */
 struct limits_key {
-    uint8_t bytes[17]; /* family, then IPv4 address or IPv6 prefix */
+    uint8_t bytes[17]; /* family, then IPv4 address, IPv6 prefix or user id */
 };
 
 struct limits *limits_new(unsigned max_connections, unsigned max_per_address);

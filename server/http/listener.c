@@ -2,6 +2,7 @@
 #include "server/http/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #define DEFAULT_BODY_LIMIT (64 * 1024)
 #define ACCEPT_BATCH 32
 #define ACCEPT_RETRY_MS 100
+#define UNIX_PREFIX "unix:"
 
 /* "host:port", "[v6]:port", ":port" into its two parts. */
 static bool split_address(const char *address, char *host, size_t host_size, const char **port)
@@ -129,6 +131,22 @@ static enum sticps_err bind_address(struct listener *listener, struct sticps_err
     return STICPS_OK;
 }
 
+/* One socket, which all threads accept from. */
+static enum sticps_err bind_unix(struct listener *listener, const struct listener_options *options,
+                                 struct sticps_error *err)
+{
+    enum sticps_err code =
+        unix_socket_listen(listener->address + strlen(UNIX_PREFIX), (mode_t)options->socket_mode,
+                           options->socket_group, &listener->fds[0], &listener->unix_socket, err);
+    for (size_t i = 1; i < listener->server->threads_len && code == STICPS_OK; i++) {
+        listener->fds[i] = fcntl(listener->fds[0], F_DUPFD_CLOEXEC, 0);
+        if (listener->fds[i] < 0)
+            code = fail(err, STICPS_ERR_FILE, listener->address, "no further descriptor: %s",
+                        strerror(errno));
+    }
+    return code;
+}
+
 static char *copy_text(const char *text)
 {
     if (text == NULL)
@@ -165,7 +183,9 @@ enum sticps_err listener_open(struct server *server, const struct listener_optio
     for (size_t i = 0; i < SERVER_MAX_THREADS; i++)
         listener->fds[i] = -1;
 
-    enum sticps_err code = bind_address(listener, err);
+    enum sticps_err code = strncmp(listener->address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0
+                               ? bind_unix(listener, options, err)
+                               : bind_address(listener, err);
     if (code == STICPS_OK && options->tls != NULL) {
         listener->tls.certificate_file = copy_text(options->tls->certificate_file);
         listener->tls.key_file = copy_text(options->tls->key_file);
@@ -187,6 +207,7 @@ void listener_free(struct listener *listener)
     for (size_t i = 0; i < SERVER_MAX_THREADS; i++)
         if (listener->fds[i] >= 0)
             close(listener->fds[i]);
+    unix_socket_remove(&listener->unix_socket);
     for (size_t i = 0; i < listener->tls_retired_len; i++)
         SSL_CTX_free(listener->tls_retired[i]);
     free(listener->tls_retired);
@@ -269,15 +290,16 @@ static bool accept_one(struct acceptor *acceptor)
         }
         return errno == EINTR || errno == ECONNABORTED;
     }
-    struct limits_key key = limits_key_of((struct sockaddr *)&peer);
+    struct client_address client;
+    client_address_of_connection(fd, (struct sockaddr *)&peer, &client);
     bool trusted = proxies_trust(&thread->server->proxies, (struct sockaddr *)&peer);
-    if (!limits_enter(thread->server->limits, &key, trusted)) {
+    if (!limits_enter(thread->server->limits, &client.key, trusted)) {
         atomic_fetch_add_explicit(&thread->refused, 1, memory_order_relaxed);
         close(fd);
         return true;
     }
     atomic_fetch_add_explicit(&thread->accepted, 1, memory_order_relaxed);
-    connection_open(acceptor, fd, (struct sockaddr *)&peer, len, trusted);
+    connection_open(acceptor, fd, (struct sockaddr *)&peer, len, &client, trusted);
     return true;
 }
 

@@ -292,6 +292,11 @@ static void log_listening(const struct listener *listener)
 {
     char host[256];
     const char *colon = strrchr(listener->address, ':');
+    if (listener->unix_socket.path != NULL) {
+        log_fields(LOG_LEVEL_INFO, "listening", LOG_TEXT("listener", listener->name),
+                   LOG_TEXT("address", listener->unix_socket.path));
+        return;
+    }
     snprintf(host, sizeof(host), "%.*s", (int)(colon - listener->address), listener->address);
     log_fields(LOG_LEVEL_INFO, "listening", LOG_TEXT("listener", listener->name),
                LOG_TEXT("address", host), LOG_NUMBER("port", listener->port));

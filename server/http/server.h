@@ -65,9 +65,12 @@ struct server_options {
 };
 
 struct listener_options {
-    const char *name;    /* in logs: "public" */
-    const char *address; /* "host:port", "[::1]:8443", ":8443" (any); port 0: a free one */
-    const struct tls_options *tls; /* NULL: plain HTTP, for loopback and tests */
+    const char *name; /* in logs: "public" */
+    /* "host:port", "[::1]:8443", ":8443" (any), port 0: a free one; "unix:/run/x.sock" */
+    const char *address;
+    unsigned socket_mode;          /* of "unix:"; 0: 0660 */
+    const char *socket_group;      /* NULL: the process's own */
+    const struct tls_options *tls; /* NULL: plain HTTP, for this machine's own clients and tests */
     const struct route *routes;    /* see router.h; must outlive the server */
     size_t routes_len;
     size_t body_limit; /* bytes, for routes that set none; 0: 64 KiB */
@@ -89,7 +92,8 @@ enum sticps_err server_listen(struct server *server, const struct listener_optio
 
 /* The port listened on: the one that the kernel chose when 0 was asked for. server_run logs one
  * line
- * {"msg":"listening","listener":NAME,"address":"127.0.0.1","port":N} per listener on stderr. */
+ * {"msg":"listening","listener":NAME,"address":"127.0.0.1","port":N} per listener on stderr; a
+ * socket of the file system has its path as address, and no port. */
 unsigned listener_port(const struct listener *listener);
 const char *listener_name(const struct listener *listener);
 

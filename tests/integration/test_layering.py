@@ -14,10 +14,13 @@ ALLOWED = {
     "include": ("sticps/",),
     "common": ("common/", "sticps/error.h"),
     "client": ("client/", "common/", "sticps/"),
+    "client/report": ("client/report/", "common/", "sticps/"),
     "server/http": ("server/http/", "common/", "sticps/error.h"),
     "server/db": ("server/db/", "common/", "sticps/error.h"),
+    "server/yaml": ("server/yaml/", "common/", "sticps/error.h"),
     "server/sti": ("server/sti/", "server/http/", "common/", "sticps/"),
     "server/registry": ("server/registry/", "server/sti/", "server/http/", "server/db/", "common/", "sticps/"),
+    "server/agent": ("server/agent/", "server/http/", "server/yaml/", "client/report/", "common/", "sticps/"),
     "server/cps": ("server/cps/", "server/sti/", "server/http/", "common/", "sticps/"),
 }
 

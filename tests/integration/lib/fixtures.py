@@ -8,7 +8,7 @@ import pytest
 from . import net
 from .cert_server import CertServer
 from .pki import ROOT, Pki
-from .services import Cli, Cps, Database, Registry
+from .services import Agent, Cli, Cps, Database, Registry
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +104,22 @@ def cps(bin_dir, pki, tmp_path_factory):
 
     def make(*, start=True, **changes):
         one = Cps(bin_dir, tmp_path_factory.mktemp("cps"), pki, changes)
+        made.append(one)
+        if start:
+            one.start()
+        return one
+
+    yield make
+    _close_all(made)
+
+
+@pytest.fixture(scope="module")
+def agent(bin_dir, pki, tmp_path_factory):
+    """A factory: agent(**config_changes) → a running Agent; it needs list.url and npdb. start=False: not started."""
+    made = []
+
+    def make(*, start=True, **changes):
+        one = Agent(bin_dir, tmp_path_factory.mktemp("agent"), pki, changes)
         made.append(one)
         if start:
             one.start()

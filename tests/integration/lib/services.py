@@ -1,4 +1,4 @@
-"""The two daemons as the tests start them: a config written from defaults and changes, a fresh database, a log."""
+"""The daemons as the tests start them: a config written from defaults and changes, a fresh database, a log."""
 
 import functools
 import json
@@ -11,7 +11,7 @@ from urllib.parse import quote
 import psycopg2
 
 from . import contract
-from .net import Api, free_port
+from .net import Api, free_port, wait_until
 from .pki import ROOT
 from .process import Daemon, run, sanitizer_env
 
@@ -265,6 +265,58 @@ class Cps(Service):
 
     def retrieve(self, dest, orig, **kw):
         return self.private.get(f"/passports/{dest}/{orig}", **kw)
+
+
+class Agent(Service):
+    """sticps-agent on a loopback port (.api) and a Unix socket (.socket_path)."""
+
+    def __init__(self, bin_dir, folder, pki, changes):
+        self.port = free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.socket_path = Path(folder) / "agent.sock"
+        self.state = Path(folder) / "state"
+        config = merge(
+            {
+                "listen": [f"unix:{self.socket_path}", f"127.0.0.1:{self.port}"],
+                "list": {"anchors": [str(pki.list_anchor)], "state": str(self.state), "period": 1},
+                "delivery": {"deadline_ms": 5000},
+                "tls_ca": [str(pki.tls_ca)],
+                "lab": True,
+            },
+            changes,
+        )
+        self.api = Api(self.base_url)
+        super().__init__(bin_dir / "sticps-agent", folder, config, self._alive, None)
+
+    def _alive(self):
+        return self.api.get("/health").status == 200
+
+    def wait_for_list(self, sequence=1, timeout=20):
+        """Until it holds this list, or a newer one."""
+        def held():
+            shown = self.status()["list"]
+            return shown and shown["sequence"] >= sequence
+
+        wait_until(held, timeout, what=f"list {sequence} in the agent")
+        return self
+
+    def status(self):
+        return self.api.get("/v1/status").json
+
+    def deliver(self, passport, query="", headers=None, api=None):
+        headers = {"Content-Type": "application/passport", **(headers or {})}
+        return (api or self.api).post(f"/v1/deliver{query}", body=passport, headers=headers)
+
+    def outcome(self, passport):
+        """What became of it: the answer of a caller who waits."""
+        reply = self.deliver(passport, "?wait=1")
+        assert reply.status == 200, (reply.status, reply.body)
+        return reply.json
+
+    def resolve(self, number):
+        reply = self.api.get("/v1/resolve/" + quote(number))
+        assert reply.status == 200, (reply.status, reply.body)
+        return reply.json
 
 
 class Cli:

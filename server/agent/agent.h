@@ -1,0 +1,43 @@
+/* What the routes of sticps-agent share: the daemon (request_daemon) and its part on each server
+ * thread (request_state). Made by daemon. */
+#ifndef SERVER_AGENT_AGENT_H
+#define SERVER_AGENT_AGENT_H
+
+#include "common/clock.h"
+#include "server/agent/config.h"
+#include "server/http/router.h"
+#include "server/http/timer.h"
+
+#include <stddef.h>
+
+struct engine;
+struct server;
+struct server_thread;
+struct sticps_answer;
+
+struct agent {
+    const struct agent_config *config; /* what is in force */
+    struct clock clock;
+    struct server *server;
+    struct engine *engine;
+};
+
+struct agent_thread {
+    struct agent *agent;
+    struct engine *engine; /* what requests of this thread use */
+    struct sticps_answer *answer;
+    struct server_thread *thread;
+    struct timer second; /* on the first thread only */
+};
+
+extern const struct route agent_routes[];
+extern const size_t agent_routes_len;
+
+void deliver_post(struct request *request);
+void resolve_get(struct request *request);
+void health_get(struct request *request);
+void ready_get(struct request *request);
+void status_get(struct request *request);
+void metrics_get(struct request *request);
+
+#endif
