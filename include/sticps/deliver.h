@@ -46,9 +46,9 @@ typedef void sticps_deliver_fn(void *ctx, enum sticps_err code, const struct sti
  * times in a row, a 5xx being a failure, is not asked for a second, then for longer, up to 30 s;
  * one that says Retry-After for as long as it says, up to 5 minutes (PAUSED).
  *
- * STICPS_OK: `callback` runs once, in the loop's thread. Otherwise never: BUSY when the queue is
- * full, MALFORMED for more than 16 KiB, NO_MEMORY, FETCH when the client is being freed. `token`
- * need not outlive the call. */
+ * STICPS_OK: `callback` runs once, in the loop's thread (inbox.h: or its result is collected).
+ * Otherwise never: BUSY when the queue is full, MALFORMED for more than 16 KiB, NO_MEMORY, FETCH
+ * when the client is being freed. `token` need not outlive the call. */
 STICPS_EXPORT enum sticps_err sticps_deliver(struct sticps_client *client, const char *token,
                                              size_t len, sticps_deliver_fn *callback, void *ctx,
                                              struct sticps_error *err) STICPS_MUST_CHECK;

@@ -13,6 +13,7 @@
 #include <sticps/deliver.h>
 #include <sticps/error.h>
 #include <sticps/events.h>
+#include <sticps/inbox.h>
 #include <sticps/list.h>
 #include <sticps/npdb.h>
 #include <sticps/options.h>
