@@ -1,6 +1,5 @@
 #include "client/client.h"
 
-#include "sticps/list.h"
 #include "sticps/sticps.h"
 #include "sticps/x5u.h"
 
@@ -61,12 +60,16 @@ static enum sticps_err make_parts(struct sticps_client *client, struct sticps_er
         code = deliverer_new(client, &client->deliverer, err);
     client->list_source = (struct list_source){
         .options = options,
-        .events = &client->events,
         .anchors = client->anchors,
         .crl_signers = client->crl_signers,
         .fetcher = client->fetcher,
         .x5u = client->x5u,
         .lists = client->lists,
+    };
+    client->refresher = (struct list_refresher){
+        .source = &client->list_source,
+        .events = &client->events,
+        .loop = client->loop,
     };
     return code;
 }
@@ -89,6 +92,8 @@ enum sticps_err sticps_client_new(const struct sticps_options *options, struct s
     atomic_init(&client->numbers, NULL);
     client->options = options_copy(options);
     events_init(&client->events, client->options);
+    for (int kind = STICPS_LIST_CPS; kind <= STICPS_LIST_CA; kind++)
+        list_keeper_init(&client->keepers[kind], &client->refresher, (enum sticps_list_kind)kind);
     code = client->options != NULL ? make_parts(client, err)
                                    : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     if (code == STICPS_OK)
@@ -146,6 +151,8 @@ void sticps_client_free(struct sticps_client *client)
     struct fetcher *fetcher = client->fetcher;
     loop_free(client->loop); /* its connections use the fetcher's share */
     fetcher_free(fetcher);
+    for (int kind = STICPS_LIST_CPS; kind <= STICPS_LIST_CA; kind++)
+        list_keeper_destroy(&client->keepers[kind]);
     lists_free(client->lists);
     number_sources_free(atomic_load(&client->numbers));
     gate_destroy(&client->gate);
@@ -254,7 +261,25 @@ void sticps_list_fetch(struct sticps_client *client, enum sticps_list_kind kind,
         callback(ctx, code, &err, NULL);
         return;
     }
-    list_source_fetch(&client->list_source, kind, url, callback, ctx);
+    list_refresh_one(&client->refresher, kind, url, callback, ctx);
+}
+
+void sticps_list_refresh(struct sticps_client *client, enum sticps_list_kind kind,
+                         sticps_list_fn *callback, void *ctx)
+{
+    struct sticps_error err;
+    enum sticps_err code = client_check(client, &err);
+    if (code == STICPS_OK)
+        list_refresh_all(&client->refresher, kind, NULL, callback, ctx);
+    else
+        callback(ctx, code, &err, NULL);
+}
+
+enum sticps_err sticps_list_keep_fresh(struct sticps_client *client, enum sticps_list_kind kind,
+                                       unsigned seconds, struct sticps_error *err)
+{
+    enum sticps_err code = client_check(client, err);
+    return code != STICPS_OK ? code : list_keeper_set(&client->keepers[kind], seconds, err);
 }
 
 void sticps_trust_list_fetch(struct sticps_client *client, const char *url,
@@ -285,6 +310,24 @@ static void on_list_wait(void *ctx, enum sticps_err code, const struct sticps_er
     loop_signal_set(wait->loop, &wait->done);
 }
 
+static enum sticps_err wait_for_list(struct list_wait *wait, struct sticps_list **list,
+                                     enum sticps_list_status *status, int64_t *previous,
+                                     struct sticps_error *err)
+{
+    loop_wait(wait->loop, &wait->done);
+    if (wait->code != STICPS_OK) {
+        if (err != NULL)
+            *err = wait->err;
+        return wait->code;
+    }
+    *list = wait->result.list;
+    if (status != NULL)
+        *status = wait->result.status;
+    if (previous != NULL)
+        *previous = wait->result.previous;
+    return STICPS_OK;
+}
+
 enum sticps_err sticps_list_fetch_wait(struct sticps_client *client, enum sticps_list_kind kind,
                                        const char *url, struct sticps_list **list,
                                        enum sticps_list_status *status, int64_t *previous,
@@ -295,18 +338,19 @@ enum sticps_err sticps_list_fetch_wait(struct sticps_client *client, enum sticps
         return code;
     struct list_wait wait = {.loop = client->loop};
     sticps_list_fetch(client, kind, url, on_list_wait, &wait);
-    loop_wait(client->loop, &wait.done);
-    if (wait.code != STICPS_OK) {
-        if (err != NULL)
-            *err = wait.err;
-        return wait.code;
-    }
-    *list = wait.result.list;
-    if (status != NULL)
-        *status = wait.result.status;
-    if (previous != NULL)
-        *previous = wait.result.previous;
-    return STICPS_OK;
+    return wait_for_list(&wait, list, status, previous, err);
+}
+
+enum sticps_err sticps_list_refresh_wait(struct sticps_client *client, enum sticps_list_kind kind,
+                                         struct sticps_list **list, enum sticps_list_status *status,
+                                         int64_t *previous, struct sticps_error *err)
+{
+    enum sticps_err code = client_check(client, err);
+    if (code != STICPS_OK)
+        return code;
+    struct list_wait wait = {.loop = client->loop};
+    sticps_list_refresh(client, kind, on_list_wait, &wait);
+    return wait_for_list(&wait, list, status, previous, err);
 }
 
 enum sticps_err sticps_list_load(struct sticps_client *client, enum sticps_list_kind kind,

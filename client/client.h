@@ -7,7 +7,7 @@
 #include "client/fetch.h"
 #include "client/forks.h"
 #include "client/gate.h"
-#include "client/list_source.h"
+#include "client/list_keeper.h"
 #include "client/lists.h"
 #include "client/loop.h"
 #include "client/number_source.h"
@@ -37,7 +37,9 @@ struct sticps_client {
     struct x5u_cache *x5u;
     struct deliverer *deliverer;
     struct list_source list_source;
-    unsigned forks; /* forks_count() when it was made */
+    struct list_refresher refresher;
+    struct list_keeper keepers[2]; /* by enum sticps_list_kind */
+    unsigned forks;                /* forks_count() when it was made */
 };
 
 /* Is this the process that made the client? STICPS_ERR_USAGE in a child of it, where only what

@@ -1,4 +1,4 @@
-/* Counts what happens and tells the host's log. Called by list_source, x5u_cache and deliver, once
+/* Counts what happens and tells the host's log. Called by list_refresh, x5u_cache and deliver, once
  * for each end. */
 #ifndef CLIENT_EVENTS_H
 #define CLIENT_EVENTS_H

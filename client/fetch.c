@@ -484,11 +484,21 @@ enum sticps_err fetcher_new(struct loop *loop, const struct sticps_options *opti
     return STICPS_OK;
 }
 
+bool fetcher_is_closed(struct fetcher *fetcher)
+{
+    pthread_mutex_lock(&fetcher->mutex);
+    bool closed = fetcher->closed;
+    pthread_mutex_unlock(&fetcher->mutex);
+    return closed;
+}
+
 void fetcher_close(struct fetcher *fetcher)
 {
+    pthread_mutex_lock(&fetcher->mutex);
+    fetcher->closed = true; /* first: no task that runs now may post one that points to a fetch */
+    pthread_mutex_unlock(&fetcher->mutex);
     loop_run_posted(fetcher->loop); /* tasks that point to fetches */
     pthread_mutex_lock(&fetcher->mutex);
-    fetcher->closed = true;
     struct fetch *fetch = fetcher->active;
     pthread_mutex_unlock(&fetcher->mutex);
     while (fetch != NULL) {

@@ -24,6 +24,7 @@ enum sticps_err fetcher_new(struct loop *loop, const struct sticps_options *opti
 /* Ends every fetch under way with STICPS_ERR_FETCH and refuses new ones. The loop is stopped. */
 void fetcher_close(struct fetcher *fetcher);
 void fetcher_free(struct fetcher *fetcher); /* accepts NULL; closed */
+bool fetcher_is_closed(struct fetcher *fetcher);
 
 /* In a child of the host's process: closes its copies of the sockets, and touches nothing else.
  * Accepts NULL. */

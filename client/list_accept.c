@@ -8,26 +8,41 @@
 
 /* ---- rules 2 and 3 ---- */
 
+static bool names_host(const struct url *x5u, const struct text *host)
+{
+    return host->len == x5u->host_len && strncasecmp(host->data, x5u->host, x5u->host_len) == 0;
+}
+
+static bool is_on_host_of(const struct url *x5u, const char *list_url)
+{
+    struct url own;
+    return url_parse(list_url, strlen(list_url), &own, NULL) == STICPS_OK &&
+           url_same_host(x5u, &own);
+}
+
 /* Rule 3: the x5u names the list's own host, or one that the configuration names. */
-static enum sticps_err check_x5u_host(const char *x5u, const char *list_url,
+static enum sticps_err check_x5u_host(const char *x5u_text, const char *list_url,
+                                      enum signed_list_kind kind,
                                       const struct sticps_options *options,
                                       struct sticps_error *err)
 {
-    struct url x5u_url, own_url;
-    if (url_parse(x5u, strlen(x5u), &x5u_url, NULL) != STICPS_OK ||
-        url_parse(list_url, strlen(list_url), &own_url, NULL) != STICPS_OK)
-        return fail(err, STICPS_ERR_HEADER, "x5u", "not a URL: %s", x5u);
-    if (url_same_host(&x5u_url, &own_url))
-        return STICPS_OK;
-    const struct text_list *hosts = &options->x5u_hosts;
-    for (size_t i = 0; i < hosts->len; i++)
-        if (hosts->items[i].len == x5u_url.host_len &&
-            strncasecmp(hosts->items[i].data, x5u_url.host, x5u_url.host_len) == 0)
+    struct url x5u;
+    if (url_parse(x5u_text, strlen(x5u_text), &x5u, NULL) != STICPS_OK)
+        return fail(err, STICPS_ERR_HEADER, "x5u", "not a URL: %s", x5u_text);
+    for (size_t i = 0; i < options->x5u_hosts.len; i++)
+        if (names_host(&x5u, &options->x5u_hosts.items[i]))
             return STICPS_OK;
+    const struct text_list *urls =
+        &options->list_urls[kind == SIGNED_LIST_CPS_MAPPING ? STICPS_LIST_CPS : STICPS_LIST_CA];
+    for (size_t i = 0; list_url == NULL && i < urls->len; i++)
+        if (is_on_host_of(&x5u, urls->items[i].data))
+            return STICPS_OK;
+    if (list_url != NULL && is_on_host_of(&x5u, list_url))
+        return STICPS_OK;
     return fail(err, STICPS_ERR_HEADER, "x5u",
-                "the certificate is on host %.*s, the list on %.*s; when that is meant, name the "
-                "host with --x5u-host",
-                (int)x5u_url.host_len, x5u_url.host, (int)own_url.host_len, own_url.host);
+                "the certificate is on host %.*s, the list is not (%s); when that is meant, name "
+                "the host with --x5u-host",
+                (int)x5u.host_len, x5u.host, list_url != NULL ? list_url : "a file");
 }
 
 enum sticps_err list_accept_open(const char *body, size_t len, enum signed_list_kind kind,
@@ -54,7 +69,7 @@ enum sticps_err list_accept_open(const char *body, size_t len, enum signed_list_
     if (code == STICPS_OK)
         code = signed_list_header_parse(&candidate.parts, options->lab, &candidate.header, err);
     if (code == STICPS_OK)
-        code = check_x5u_host(candidate.header.x5u, list_url, options, err);
+        code = check_x5u_host(candidate.header.x5u, list_url, kind, options, err);
     if (code == STICPS_OK) {
         *out = candidate;
         candidate = (struct list_candidate){0};

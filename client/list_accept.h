@@ -20,8 +20,9 @@ struct list_candidate {
 };
 
 /* Rules 2 and 3 (FORM, HEADER): from the received body to the x5u. `list_url` is where the body
- * came from; its host, and those in options->x5u_hosts, are the ones that the x5u may name. On
- * success the caller owns what is in *out (list_candidate_clear). */
+ * came from; its host, and those in options->x5u_hosts, are the ones that the x5u may name. NULL:
+ * from a file, which has no host; the ones of options->list_urls stand in for it. On success the
+ * caller owns what is in *out (list_candidate_clear). */
 enum sticps_err list_accept_open(const char *body, size_t len, enum signed_list_kind kind,
                                  const char *list_url, const struct sticps_options *options,
                                  struct list_candidate *out,

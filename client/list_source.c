@@ -1,6 +1,6 @@
 #include "client/list_source.h"
 
-#include "common/url.h"
+#include "common/read_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,16 +12,16 @@ enum phase { PHASE_LIST, PHASE_SIGNER, PHASE_SIGNER_AGAIN };
 
 struct list_fetch {
     const struct list_source *source;
-    enum sticps_list_kind kind;
+    struct list_request request;
     enum phase phase;
-    char *url;
-    int64_t deadline; /* loop_now() */
-    bool conditional; /* If-None-Match was sent */
+    uint64_t deadline; /* loop_now() */
+    bool conditional;  /* If-None-Match was sent */
     bool chain_cached;
     struct list_state held; /* as it was when the fetch began */
     struct list_candidate candidate;
     char etag[256];
-    sticps_list_fn *callback;
+    int64_t retry_after;
+    list_source_fn *callback;
     void *ctx;
 };
 
@@ -37,20 +37,13 @@ static void fetch_free(struct list_fetch *fetch)
 {
     list_candidate_clear(&fetch->candidate);
     list_state_clear(&fetch->held);
-    free(fetch->url);
     free(fetch);
 }
 
 static void finish(struct list_fetch *fetch, enum sticps_err code, const struct sticps_error *err,
                    const struct sticps_list_result *result)
 {
-    struct events *events = fetch->source->events;
-    if (code != STICPS_OK || result->status != STICPS_LIST_TAKEN)
-        events_note(events, STICPS_EVENT_LIST, code, err);
-    else
-        events_tell(events, STICPS_EVENT_LIST, fetch->url, "list %lld is taken, after %lld",
-                    (long long)sticps_list_sequence(result->list), (long long)result->previous);
-    fetch->callback(fetch->ctx, code, err, result);
+    fetch->callback(fetch->ctx, code, err, result, fetch->retry_after);
     fetch_free(fetch);
 }
 
@@ -95,18 +88,19 @@ static enum sticps_err judge(struct list_fetch *fetch, const struct cert_chain *
         source->watch->payload(source->watch->ctx, payload);
     bool keep = chain_expires > now_of(fetch); /* what may not be cached is not written either */
     struct list_commit commit = {
-        .kind = fetch->kind,
+        .kind = fetch->request.kind,
         .candidate = &fetch->candidate,
         .payload = payload,
         .accepted =
             {
                 .fetched_at = now_of(fetch),
-                .source = fetch->url,
+                .source = fetch->request.from,
                 .etag = fetch->etag,
                 .x5u = fetch->candidate.header.x5u,
                 .chain = keep ? pem : "",
                 .chain_expires = keep ? chain_expires : 0,
             },
+        .confirms = fetch->request.confirms,
     };
     code = lists_commit(source->lists, &commit, &result->status, &result->previous, &result->list,
                         err);
@@ -120,17 +114,17 @@ static void ask_for_chain(struct list_fetch *fetch)
 {
     struct x5u_cache *cache = fetch->source->x5u;
     const char *x5u = fetch->candidate.header.x5u;
-    int64_t left = fetch->deadline - (int64_t)loop_now();
-    if (left <= 0) {
+    uint64_t now = loop_now();
+    if (now >= fetch->deadline) {
         struct sticps_error err = {0};
         fail(&err, STICPS_ERR_FETCH, x5u,
              "the deadline of %u ms for list and certificate together has passed",
-             fetch->source->options->list_timeout);
+             fetch->request.timeout_ms);
         finish(fetch, STICPS_ERR_FETCH, &err, NULL);
         return;
     }
     fetch->chain_cached = x5u_cache_holds(cache, x5u);
-    x5u_cache_get(cache, x5u, (unsigned)left, on_chain, fetch);
+    x5u_cache_get(cache, x5u, (unsigned)(fetch->deadline - now), on_chain, fetch);
 }
 
 static void on_chain(void *ctx, enum sticps_err code, const struct sticps_error *fetch_err,
@@ -182,10 +176,30 @@ static enum sticps_err choose_bytes(struct list_fetch *fetch, const struct fetch
         memcpy(fetch->etag, fetch->held.etag, strlen(fetch->held.etag) + 1);
         return STICPS_OK;
     }
+    fetch->retry_after = answer->retry_after;
     if (answer->status == 304)
-        return fail(err, STICPS_ERR_FETCH, fetch->url,
+        return fail(err, STICPS_ERR_FETCH, fetch->request.from,
                     "the server answers 304, not modified, to a request without a condition");
-    return fetch_bad_status(err, fetch->url, answer->status);
+    return fetch_bad_status(err, fetch->request.from, answer->status);
+}
+
+/* Rules 2 and 3, then the certificate is asked for. */
+static void open_list(struct list_fetch *fetch, const char *body, size_t len)
+{
+    const struct list_request *request = &fetch->request;
+    const struct list_watch *watch = fetch->source->watch;
+    struct sticps_error err = {0};
+    enum sticps_err code = list_accept_open(body, len, payload_kind(request->kind),
+                                            request->is_file ? NULL : request->from,
+                                            fetch->source->options, &fetch->candidate, &err);
+    if (code != STICPS_OK) {
+        finish(fetch, code, &err, NULL);
+        return;
+    }
+    if (watch != NULL)
+        watch->opened(watch->ctx, &fetch->candidate);
+    fetch->phase = PHASE_SIGNER;
+    ask_for_chain(fetch);
 }
 
 static void on_list(void *ctx, enum sticps_err code, const struct sticps_error *fetch_err,
@@ -201,77 +215,80 @@ static void on_list(void *ctx, enum sticps_err code, const struct sticps_error *
     if (code == STICPS_OK)
         code = choose_bytes(fetch, answer, &body, &len, &err);
     if (code == STICPS_OK)
-        code = list_accept_open(body, len, payload_kind(fetch->kind), fetch->url,
-                                fetch->source->options, &fetch->candidate, &err);
-    if (code != STICPS_OK) {
+        open_list(fetch, body, len);
+    else
         finish(fetch, code, &err, NULL);
-        return;
-    }
-    if (watch != NULL)
-        watch->opened(watch->ctx, &fetch->candidate);
-    fetch->phase = PHASE_SIGNER;
-    ask_for_chain(fetch);
 }
 
+/* ---- asking ---- */
+
+static enum sticps_err ask_network(struct list_fetch *fetch, struct sticps_error *err)
+{
+    const struct list_state *held = &fetch->held;
+    const struct list_request *asked = &fetch->request;
+    fetch->conditional = held->jws != NULL && held->exp > now_of(fetch) &&
+                         strcmp(held->source, asked->from) == 0 && held->etag[0] != '\0' &&
+                         strlen(held->etag) < sizeof(fetch->etag);
+    struct fetch_request request = {
+        .url = asked->from,
+        .timeout_ms = asked->timeout_ms,
+        .max_body = MAX_LIST,
+        .gzip = true,
+        .if_none_match = fetch->conditional ? held->etag : NULL,
+    };
+    return fetch_start(fetch->source->fetcher, &request, on_list, fetch, err);
+}
+
+/* One that cannot be read is a source that gave nothing: the others may. */
+static void read_list(struct list_fetch *fetch)
+{
+    struct sticps_error err = {0};
+    char *body = NULL;
+    size_t len = 0;
+    enum sticps_err code = read_file(fetch->request.from, MAX_LIST, &body, &len, &err);
+    if (code == STICPS_ERR_FILE)
+        code = err.code = STICPS_ERR_FETCH;
+    if (code == STICPS_OK)
+        open_list(fetch, body, len);
+    else
+        finish(fetch, code, &err, NULL);
+    free(body);
+}
+
+/* The chain that the state keeps spares the second request. */
 static enum sticps_err begin(struct list_fetch *fetch, struct sticps_error *err)
 {
     const struct list_source *source = fetch->source;
-    enum sticps_err code = lists_read(source->lists, fetch->kind, &fetch->held, err);
+    enum sticps_err code = lists_read(source->lists, fetch->request.kind, &fetch->held, err);
     if (code != STICPS_OK)
         return code;
     const struct list_state *held = &fetch->held;
     if (held->x5u != NULL && held->chain[0] != '\0')
         x5u_cache_offer(source->x5u, held->x5u, held->chain, strlen(held->chain),
                         held->chain_expires);
-    fetch->conditional = held->jws != NULL && held->exp > now_of(fetch) &&
-                         strcmp(held->source, fetch->url) == 0 && held->etag[0] != '\0' &&
-                         strlen(held->etag) < sizeof(fetch->etag);
-    fetch->deadline = (int64_t)loop_now() + source->options->list_timeout;
-    struct fetch_request request = {
-        .url = fetch->url,
-        .timeout_ms = source->options->list_timeout,
-        .max_body = MAX_LIST,
-        .gzip = true,
-        .if_none_match = fetch->conditional ? held->etag : NULL,
-    };
-    return fetch_start(source->fetcher, &request, on_list, fetch, err);
-}
-
-static enum sticps_err check_usage(const struct list_source *source, const char *url,
-                                   struct sticps_error *err)
-{
-    struct url parts;
-    struct sticps_error why;
-    if (url_parse(url, strlen(url), &parts, &why) != STICPS_OK)
-        return fail(err, STICPS_ERR_USAGE, "url", /* not the URL: it may have a password in it */
-                    "the address of a list is an absolute https URL: %s", why.text);
-    if (anchors_count(source->anchors) == 0)
-        return fail(err, STICPS_ERR_USAGE, NULL,
-                    "no anchor: a list is accepted from a signer below a given certificate only");
+    fetch->deadline = loop_now() + fetch->request.timeout_ms;
+    if (!fetch->request.is_file)
+        return ask_network(fetch, err);
+    read_list(fetch);
     return STICPS_OK;
 }
 
-void list_source_fetch(const struct list_source *source, enum sticps_list_kind kind,
-                       const char *url, sticps_list_fn *callback, void *ctx)
+void list_source_fetch(const struct list_source *source, const struct list_request *request,
+                       list_source_fn *callback, void *ctx)
 {
     struct sticps_error err = {0};
-    enum sticps_err code = check_usage(source, url, &err);
-    struct list_fetch *fetch = code == STICPS_OK ? calloc(1, sizeof(*fetch)) : NULL;
-    if (fetch != NULL) {
-        fetch->source = source;
-        fetch->kind = kind;
-        fetch->callback = callback;
-        fetch->ctx = ctx;
-        fetch->url = strdup(url);
-    }
-    if (code == STICPS_OK && (fetch == NULL || fetch->url == NULL))
-        code = fail(&err, STICPS_ERR_NO_MEMORY, url, "out of memory");
-    if (code == STICPS_OK)
-        code = begin(fetch, &err);
-    if (code == STICPS_OK)
+    struct list_fetch *fetch = calloc(1, sizeof(*fetch));
+    if (fetch == NULL) {
+        enum sticps_err code = fail(&err, STICPS_ERR_NO_MEMORY, request->from, "out of memory");
+        callback(ctx, code, &err, NULL, -1);
         return;
-    events_note(source->events, STICPS_EVENT_LIST, code, &err);
-    callback(ctx, code, &err, NULL);
-    if (fetch != NULL)
-        fetch_free(fetch);
+    }
+    fetch->source = source;
+    fetch->request = *request;
+    fetch->retry_after = -1;
+    fetch->callback = callback;
+    fetch->ctx = ctx;
+    enum sticps_err code = begin(fetch, &err);
+    if (code != STICPS_OK)
+        finish(fetch, code, &err, NULL);
 }

@@ -1,10 +1,9 @@
-/* One fetch of a list from beginning to end (PROTOCOL section 2): the conditional request, the
- * signer's certificate, the rules in their order, the commit. A state machine that never waits;
- * called by the public calls in client.c. */
+/* One source of a list asked once, from beginning to end (PROTOCOL section 2): the conditional
+ * request or the file, the signer's certificate, the rules in their order, the commit. A state
+ * machine that never waits; called by list_refresh, in the loop's thread. */
 #ifndef CLIENT_LIST_SOURCE_H
 #define CLIENT_LIST_SOURCE_H
 
-#include "client/events.h"
 #include "client/fetch.h"
 #include "client/lists.h"
 #include "client/x5u_cache.h"
@@ -22,7 +21,6 @@ struct list_watch {
 /* What a fetch works with; all outlive it. */
 struct list_source {
     const struct sticps_options *options;
-    struct events *events;
     const struct anchors *anchors;
     const struct anchors *crl_signers; /* who may sign the CRL, where the options name one */
     struct fetcher *fetcher;
@@ -31,8 +29,21 @@ struct list_source {
     const struct list_watch *watch; /* NULL: nobody looks on */
 };
 
-/* As sticps_list_fetch. */
-void list_source_fetch(const struct list_source *source, enum sticps_list_kind kind,
-                       const char *url, sticps_list_fn *callback, void *ctx);
+struct list_request {
+    enum sticps_list_kind kind;
+    const char *from; /* https URL, checked, or the path of a file; outlives the fetch */
+    bool is_file;
+    bool confirms;       /* another source has given an acceptable list already (list_commit) */
+    unsigned timeout_ms; /* for list and certificate together */
+};
+
+/* STICPS_OK with `result`, as sticps_list_fn has it. `retry_after`: seconds for which the source
+ * asks to be left in peace; -1 when it does not, or gave a list. */
+typedef void list_source_fn(void *ctx, enum sticps_err code, const struct sticps_error *err,
+                            const struct sticps_list_result *result, int64_t retry_after);
+
+/* Calls `callback` once, before it returns when the end is known by then. */
+void list_source_fetch(const struct list_source *source, const struct list_request *request,
+                       list_source_fn *callback, void *ctx);
 
 #endif

@@ -119,12 +119,12 @@ static enum sticps_err judge_and_store(struct lists *lists, struct held *held,
     code = list_accept_sequence(&state, accepted.sequence, accepted.sha256, current, err);
     if (code == STICPS_OK && !*current)
         code = check_shrink(lists, commit, &state, err);
-    if (code == STICPS_OK)
+    if (code == STICPS_OK && !(*current && commit->confirms))
         code = list_state_take(&state, &accepted, err);
     struct sticps_list *list = NULL;
     if (code == STICPS_OK)
         code = from_state(commit->kind, &state, &list, err);
-    if (code == STICPS_OK)
+    if (code == STICPS_OK && !(*current && commit->confirms))
         code = list_store_write(held->store, &state, err);
     if (code == STICPS_OK) {
         *out = list;

@@ -27,6 +27,7 @@ struct list_commit {
     const struct list_candidate *candidate;
     const struct signed_list *payload;
     struct list_accepted accepted;
+    bool confirms; /* the list of another source: when it is the held one, nothing is written */
 };
 
 /* Rules 8 and 9 under the lock, then the list is stored and becomes the held one. `previous` is the

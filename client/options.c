@@ -3,7 +3,9 @@
 #include "common/cert.h"
 #include "common/read_file.h"
 #include "common/spc.h"
+#include "common/url.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +87,10 @@ void sticps_options_free(struct sticps_options *options)
     text_list_clear(&options->tls_cas);
     text_list_clear(&options->x5u_hosts);
     text_list_clear(&options->crl_signers);
+    for (int kind = STICPS_LIST_CPS; kind <= STICPS_LIST_CA; kind++) {
+        text_list_clear(&options->list_urls[kind]);
+        text_list_clear(&options->list_files[kind]);
+    }
     free(options->crl_file);
     free(options->state_dir);
     free(options->tls_cert);
@@ -101,6 +107,8 @@ struct sticps_options *options_copy(const struct sticps_options *from)
         return NULL;
     *to = *from;
     to->anchors = to->tls_cas = to->x5u_hosts = to->crl_signers = (struct text_list){NULL, 0};
+    memset(to->list_urls, 0, sizeof(to->list_urls));
+    memset(to->list_files, 0, sizeof(to->list_files));
     to->crl_file = to->state_dir = to->tls_cert = to->tls_key = NULL;
     to->ports = NULL;
     to->overrides = override_table_ref(from->overrides);
@@ -110,6 +118,10 @@ struct sticps_options *options_copy(const struct sticps_options *from)
         !text_list_copy(&to->x5u_hosts, &from->x5u_hosts) ||
         !text_list_copy(&to->crl_signers, &from->crl_signers))
         goto failed;
+    for (int kind = STICPS_LIST_CPS; kind <= STICPS_LIST_CA; kind++)
+        if (!text_list_copy(&to->list_urls[kind], &from->list_urls[kind]) ||
+            !text_list_copy(&to->list_files[kind], &from->list_files[kind]))
+            goto failed;
     if ((from->crl_file != NULL && set_text(&to->crl_file, from->crl_file, NULL) != STICPS_OK) ||
         (from->state_dir != NULL && set_text(&to->state_dir, from->state_dir, NULL) != STICPS_OK) ||
         (from->tls_cert != NULL && set_text(&to->tls_cert, from->tls_cert, NULL) != STICPS_OK) ||
@@ -215,6 +227,45 @@ enum sticps_err sticps_options_add_x5u_host(struct sticps_options *options, cons
         return fail(err, STICPS_ERR_USAGE, host,
                     "not a host name; give the name alone, without https:// and port");
     return text_list_add(&options->x5u_hosts, host, strlen(host), err);
+}
+
+enum sticps_err list_url_check(const char *url, struct sticps_error *err)
+{
+    struct url parts;
+    struct sticps_error why;
+    if (url_parse(url, strlen(url), &parts, &why) == STICPS_OK)
+        return STICPS_OK;
+    return fail(err, STICPS_ERR_USAGE, "url", /* not the URL: it may have a password in it */
+                "the address of a list is an absolute https URL: %s", why.text);
+}
+
+static enum sticps_err add_source(struct text_list *list, const char *text,
+                                  struct sticps_error *err)
+{
+    if (list->len >= LIST_SOURCES_MAX)
+        return fail(err, STICPS_ERR_USAGE, text, "more than %d sources for a list",
+                    LIST_SOURCES_MAX);
+    return text_list_add(list, text, strlen(text), err);
+}
+
+enum sticps_err sticps_options_add_list_url(struct sticps_options *options,
+                                            enum sticps_list_kind kind, const char *url,
+                                            struct sticps_error *err)
+{
+    enum sticps_err code = list_url_check(url, err);
+    return code != STICPS_OK ? code : add_source(&options->list_urls[kind], url, err);
+}
+
+enum sticps_err sticps_options_add_list_file(struct sticps_options *options,
+                                             enum sticps_list_kind kind, const char *path,
+                                             struct sticps_error *err)
+{
+    json_t *name =
+        json_string(path); /* NULL: no UTF-8; it is written to the state, which is JSON */
+    json_decref(name);
+    if (name == NULL || *path == '\0')
+        return fail(err, STICPS_ERR_USAGE, path, "a list's file has a name that is UTF-8 text");
+    return add_source(&options->list_files[kind], path, err);
 }
 
 enum sticps_err sticps_options_add_cps_port(struct sticps_options *options, uint16_t port,

@@ -5,7 +5,7 @@
 
 #include "client/override.h"
 #include "common/clock.h"
-#include "sticps/options.h"
+#include "sticps/refresh.h"
 
 /* NUL-terminated texts (or bytes) that an option was given, in order. */
 struct text_list {
@@ -21,9 +21,10 @@ struct sticps_options {
     struct text_list tls_cas;   /* the same */
     struct text_list x5u_hosts; /* names */
     struct text_list crl_signers;
-    char *crl_file;           /* NULL: revocation is not asked about */
-    char *state_dir;          /* NULL: in memory */
-    char *tls_cert, *tls_key; /* paths, NULL for none */
+    struct text_list list_urls[2], list_files[2]; /* by enum sticps_list_kind; each URL parses */
+    char *crl_file;                               /* NULL: revocation is not asked about */
+    char *state_dir;                              /* NULL: in memory */
+    char *tls_cert, *tls_key;                     /* paths, NULL for none */
     uint16_t *ports;
     size_t ports_len;
     bool lab;
@@ -41,6 +42,11 @@ struct sticps_options {
     sticps_log_fn *log; /* NULL: none */
     void *log_ctx;
 };
+
+#define LIST_SOURCES_MAX 64 /* URLs, and files, for one list */
+
+/* STICPS_ERR_USAGE unless it is an absolute https URL. */
+enum sticps_err list_url_check(const char *url, struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* A deep copy, or NULL when out of memory. */
 struct sticps_options *options_copy(const struct sticps_options *options);

@@ -29,6 +29,18 @@ static enum sticps_err add_port(struct sticps_options *options, const char *text
     return sticps_options_add_cps_port(options, (uint16_t)port, err);
 }
 
+static enum sticps_err add_sources(struct sticps_options *to, const struct client_options *from,
+                                   struct sticps_error *err)
+{
+    enum sticps_list_kind kind;
+    enum sticps_err code = client_list_kind(from, &kind, err);
+    for (size_t i = 0; i < from->list_urls.len && code == STICPS_OK; i++)
+        code = sticps_options_add_list_url(to, kind, from->list_urls.items[i], err);
+    for (size_t i = 0; i < from->list_files.len && code == STICPS_OK; i++)
+        code = sticps_options_add_list_file(to, kind, from->list_files.items[i], err);
+    return code;
+}
+
 static enum sticps_err set_texts(struct sticps_options *to, const struct client_options *from,
                                  struct sticps_error *err)
 {
@@ -53,6 +65,8 @@ static enum sticps_err set_texts(struct sticps_options *to, const struct client_
         code = add_all(to, &from->x5u_hosts, sticps_options_add_x5u_host, err);
     if (code == STICPS_OK)
         code = add_all(to, &from->ports, add_port, err);
+    if (code == STICPS_OK)
+        code = add_sources(to, from, err);
     return code;
 }
 
@@ -69,6 +83,7 @@ static void set_numbers(struct sticps_options *to, const struct client_options *
     sticps_options_set_grace(to, from->grace);
     sticps_options_set_accept_shrink(to, from->accept_shrink);
     sticps_options_set_lab(to, from->lab);
+    sticps_options_set_log(to, from->log, from->log_ctx);
 }
 
 enum sticps_err client_from_options(const struct client_options *from, struct sticps_client **out,

@@ -13,6 +13,9 @@ struct client_options {
     const char *tls_cert, *tls_key;
     const char *crl, *crl_signer;
     struct cli_texts anchors, tls_cas, x5u_hosts, ports, npdb;
+    struct cli_texts list_urls, list_files; /* of `kind` */
+    sticps_log_fn *log;
+    void *log_ctx;
     int64_t max_lifetime, grace, timeout_s, deadline_ms;
     bool lab, accept_shrink;
 };
@@ -21,6 +24,10 @@ struct client_options {
 #define OPTION_STATE(o)                                                                  \
     {                                                                                    \
         "state", 0, CLI_TEXT, &(o)->state, "DIR", "folder of the held lists", true, 0, 0 \
+    }
+#define OPTION_ANCHOR(o)                                                                        \
+    {                                                                                           \
+        "anchor", 0, CLI_TEXTS, &(o)->anchors, "PEM", "STI-PA certificate to trust", true, 0, 0 \
     }
 #define OPTION_KIND(o)                                                             \
     {                                                                              \

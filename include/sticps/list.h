@@ -24,7 +24,7 @@ STICPS_EXPORT enum sticps_list_kind sticps_list_kind(const struct sticps_list *l
 STICPS_EXPORT int64_t sticps_list_sequence(const struct sticps_list *list);
 STICPS_EXPORT int64_t sticps_list_exp(const struct sticps_list *list);        /* Unix seconds */
 STICPS_EXPORT int64_t sticps_list_fetched_at(const struct sticps_list *list); /* Unix seconds */
-STICPS_EXPORT const char *sticps_list_source(const struct sticps_list *list); /* the list's URL */
+STICPS_EXPORT const char *sticps_list_source(const struct sticps_list *list); /* URL or file */
 STICPS_EXPORT const char *
 sticps_list_sha256(const struct sticps_list *list); /* hex, of the JWS text */
 STICPS_EXPORT const char *sticps_list_jws(const struct sticps_list *list); /* as it was signed */
@@ -54,8 +54,8 @@ typedef void sticps_list_fn(void *ctx, enum sticps_err code, const struct sticps
 
 /* Asks the network for the list at `url` (https, either form), checks it, stores it, and makes it
  * the one that sticps_resolve reads (CPS) and sticps_list_held returns. The callback runs in the
- * loop's thread; inline for STICPS_ERR_USAGE (not an https URL, no anchors) and
- * STICPS_ERR_NO_MEMORY.
+ * loop's thread; inline for STICPS_ERR_USAGE (not an https URL, no anchors), STICPS_ERR_NO_MEMORY,
+ * and while the client is being freed. refresh.h has the same for several sources.
  *
  * The files of the state directory are written and synced in the loop's thread; a host that cannot
  * spare those milliseconds lets the client have its own thread. */

@@ -105,11 +105,11 @@ sticps_options_set_override_file(struct sticps_options *options, const char *pat
 enum sticps_log_level { STICPS_LOG_DEBUG, STICPS_LOG_INFO, STICPS_LOG_WARN, STICPS_LOG_ERROR };
 
 /* Called for what happens in a client (events.h): a list taken or refused (INFO, ERROR), or not to
- * be had (WARN); a certificate that was not; a CPS that is paused (WARN); a delivery that failed
- * (DEBUG: calls fail by the thousand). `event` is an enum sticps_event. `where` is the URL or so,
- * or ""; `text` one sentence. Neither holds a token or a called number. In whatever thread it
- * happens, mostly the loop's; it must return soon and not call the client. NULL: no log, the
- * default. */
+ * be had (WARN), and the same of one of its sources; a certificate that was not; a CPS that is
+ * paused (WARN); a delivery that failed (DEBUG: calls fail by the thousand). `event` is an enum
+ * sticps_event. `where` is the URL or so, or ""; `text` one sentence. Neither holds a token or a
+ * called number. In whatever thread it happens, mostly the loop's; it must return soon and not call
+ * the client. NULL: no log, the default. */
 typedef void sticps_log_fn(void *ctx, enum sticps_log_level level, int event, enum sticps_err code,
                            const char *where, const char *text);
 STICPS_EXPORT void sticps_options_set_log(struct sticps_options *options, sticps_log_fn *log,

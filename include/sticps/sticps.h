@@ -18,6 +18,7 @@
 #include <sticps/npdb.h>
 #include <sticps/options.h>
 #include <sticps/provision.h>
+#include <sticps/refresh.h>
 #include <sticps/resolve.h>
 #include <sticps/x5u.h>
 
