@@ -459,7 +459,7 @@ static bool end_waiting(struct deliverer *deliverer)
             struct sending *sending = &at->sendings[i];
             if (sending->again.link == NULL)
                 continue;
-            loop_timer_stop(deliverer->client->loop, &sending->again);
+            loop_timer_stop(&sending->again);
             settle(sending, sending->outcome->error.code); /* may free `at` */
             return true;
         }

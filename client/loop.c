@@ -1,7 +1,6 @@
 #include "client/loop.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #define EVENTS_AT_ONCE 64
+#define PASSES_AT_ONCE 16 /* then the host's loop has its turn */
 #define NEVER UINT64_MAX
 
 struct loop {
@@ -23,10 +23,13 @@ struct loop {
     CURLM *multi;
     uint64_t curl_due;         /* curl's next time-out, NEVER when it has none */
     struct loop_timer *timers; /* by their moment */
+    uint64_t armed;            /* what timer_fd is set to, NEVER when it is not */
+    bool turning;              /* in a turn, whose end arms the timer and looks for tasks */
 
     pthread_mutex_t mutex; /* of everything below */
     pthread_cond_t changed;
     struct loop_task *first, **last; /* posted */
+    bool awake;                      /* in a turn that will look at them: nobody need wake it */
     bool has_thread;
     bool stop;
     pthread_t thread;
@@ -43,20 +46,28 @@ uint64_t loop_now(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void arm(struct loop *loop)
+static uint64_t next_due(const struct loop *loop)
 {
-    uint64_t due = loop->curl_due;
-    if (loop->timers != NULL && loop->timers->due < due)
-        due = loop->timers->due;
-    struct itimerspec when = {{0, 0}, {0, 0}}; /* never */
-    if (due != NEVER) {
-        when.it_value.tv_sec = (time_t)(due / 1000);
-        when.it_value.tv_nsec = (long)(due % 1000) * 1000000 + 1; /* all 0 would disarm it */
-    }
-    timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+    return loop->timers != NULL && loop->timers->due < loop->curl_due ? loop->timers->due
+                                                                      : loop->curl_due;
 }
 
-void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
+/* Sets the timer to the next moment, unless it fires before that anyway. To set it is a system call
+ * that costs more than parsing a PASSporT, and the deadline of nearly every transfer is taken back
+ * long before it comes: so it may fire for nothing, which then sets it anew. */
+static void arm(struct loop *loop)
+{
+    uint64_t due = next_due(loop);
+    if (loop->turning || due >= loop->armed)
+        return;
+    struct itimerspec when = {{0, 0}, {0, 0}};
+    when.it_value.tv_sec = (time_t)(due / 1000);
+    when.it_value.tv_nsec = (long)(due % 1000) * 1000000 + 1; /* all 0 would disarm it */
+    if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL) == 0)
+        loop->armed = due;
+}
+
+void loop_timer_stop(struct loop_timer *timer)
 {
     if (timer->link == NULL)
         return;
@@ -64,13 +75,12 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
     if (timer->next != NULL)
         timer->next->link = timer->link;
     timer->link = NULL;
-    arm(loop);
 }
 
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, unsigned ms,
                     void (*run)(struct loop_timer *timer))
 {
-    loop_timer_stop(loop, timer);
+    loop_timer_stop(timer);
     timer->due = loop_now() + ms;
     timer->run = run;
     struct loop_timer **link = &loop->timers;
@@ -89,7 +99,7 @@ static void run_due(struct loop *loop)
     uint64_t now = loop_now();
     while (loop->timers != NULL && loop->timers->due <= now) {
         struct loop_timer *timer = loop->timers;
-        loop_timer_stop(loop, timer);
+        loop_timer_stop(timer);
         timer->run(timer);
     }
     if (loop->curl_due <= now) {
@@ -97,16 +107,14 @@ static void run_due(struct loop *loop)
         loop->curl_due = NEVER;
         curl_multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     }
-    arm(loop);
 }
 
 /* ---- curl's wishes ---- */
 
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *unused)
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
 {
     struct loop *loop = context;
     (void)easy;
-    (void)unused;
     struct epoll_event event = {.data.fd = fd};
     if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
         event.events |= EPOLLIN;
@@ -117,8 +125,14 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void
      * When neither works the transfer ends by its deadline; an error here would end all of them. */
     if (what == CURL_POLL_REMOVE)
         epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, &event);
-    else if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0 && errno == ENOENT)
+    else if (known != NULL && epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0 &&
+             errno == ENOENT)
         epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+    else if (known == NULL && epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 &&
+             errno == EEXIST)
+        epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+    if (known == NULL && what != CURL_POLL_REMOVE)
+        curl_multi_assign(loop->multi, fd, loop); /* comes back as `known` */
     return 0;
 }
 
@@ -133,9 +147,10 @@ static int on_timer(CURLM *multi, long ms, void *context)
 
 /* ---- life ---- */
 
+/* Told once for each time that it fires or is written to, so that nobody has to read it. */
 static enum sticps_err watch(struct loop *loop, int fd, struct sticps_error *err)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "epoll_ctl: %s", strerror(errno));
     return STICPS_OK;
@@ -150,7 +165,7 @@ enum sticps_err loop_new(struct loop **out, struct sticps_error *err)
     pthread_mutex_init(&loop->driver, NULL);
     pthread_cond_init(&loop->changed, NULL);
     loop->last = &loop->first;
-    loop->curl_due = NEVER;
+    loop->curl_due = loop->armed = NEVER;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     loop->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -225,20 +240,24 @@ CURLM *loop_multi(struct loop *loop)
 
 /* ---- one turn ---- */
 
-void loop_post(struct loop *loop, struct loop_task *task)
+static void wake(struct loop *loop)
 {
-    task->next = NULL;
-    pthread_mutex_lock(&loop->mutex);
-    bool first = loop->first == NULL;
-    *loop->last = task;
-    loop->last = &task->next;
-    pthread_mutex_unlock(&loop->mutex);
-    if (!first) /* whoever posted that one wakes the loop for all */
-        return;
     uint64_t one = 1;
     /* fails only when the counter is full, and then it is readable anyway */
     ssize_t written = write(loop->event_fd, &one, sizeof(one));
     (void)written;
+}
+
+void loop_post(struct loop *loop, struct loop_task *task)
+{
+    task->next = NULL;
+    pthread_mutex_lock(&loop->mutex);
+    bool asleep = loop->first == NULL && !loop->awake; /* whoever posts first wakes it for all */
+    *loop->last = task;
+    loop->last = &task->next;
+    pthread_mutex_unlock(&loop->mutex);
+    if (asleep)
+        wake(loop);
 }
 
 void loop_run_posted(struct loop *loop)
@@ -271,24 +290,13 @@ static void reap_transfers(struct loop *loop)
     }
 }
 
-static void drain(int fd)
-{
-    uint64_t count;
-    ssize_t got = read(fd, &count, sizeof(count));
-    (void)got;
-}
-
 static void on_event(struct loop *loop, const struct epoll_event *event)
 {
     int running;
     int fd = event->data.fd;
     if (fd == loop->timer_fd) {
-        drain(fd);
-        run_due(loop);
-    } else if (fd == loop->event_fd) {
-        drain(fd);
-        loop_run_posted(loop);
-    } else {
+        loop->armed = NEVER;
+    } else if (fd != loop->event_fd) {
         int what = 0;
         if (event->events & EPOLLIN)
             what |= CURL_CSELECT_IN;
@@ -300,22 +308,70 @@ static void on_event(struct loop *loop, const struct epoll_event *event)
     }
 }
 
-enum sticps_err loop_process(struct loop *loop, struct sticps_error *err)
+static void begin_turn(struct loop *loop)
+{
+    loop->turning = true;
+    pthread_mutex_lock(&loop->mutex);
+    loop->awake = true;
+    pthread_mutex_unlock(&loop->mutex);
+}
+
+/* Whether there is nothing left that is due. */
+static bool is_done(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->mutex);
+    bool done = loop->first == NULL && next_due(loop) > loop_now();
+    if (done)
+        loop->awake = false;
+    pthread_mutex_unlock(&loop->mutex);
+    return done;
+}
+
+/* What is still due makes the descriptor readable again. */
+static void break_off_turn(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->mutex);
+    loop->awake = false;
+    bool posted = loop->first != NULL;
+    pthread_mutex_unlock(&loop->mutex);
+    if (posted)
+        wake(loop);
+}
+
+/* What happens brings more about: an answer its callback, that a delivery, that a transfer, which
+ * curl wants to start by a time-out of 0 ms. All of it is one turn. */
+static enum sticps_err turn(struct loop *loop, int wait_ms, struct sticps_error *err)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
-    int count = epoll_wait(loop->epoll_fd, events, EVENTS_AT_ONCE, 0);
+    int count = epoll_wait(loop->epoll_fd, events, EVENTS_AT_ONCE, wait_ms);
     if (count < 0 && errno != EINTR)
         return fail(err, STICPS_ERR_USAGE, NULL, "epoll_wait: %s", strerror(errno));
+    begin_turn(loop);
     for (int i = 0; i < count; i++)
         on_event(loop, &events[i]);
-    reap_transfers(loop);
+    int passes = 0;
+    do {
+        loop_run_posted(loop);
+        run_due(loop);
+        reap_transfers(loop);
+    } while (!is_done(loop) && ++passes < PASSES_AT_ONCE);
+    if (passes == PASSES_AT_ONCE)
+        break_off_turn(loop);
+    loop->turning = false;
+    arm(loop);
     return STICPS_OK;
 }
 
-static void wait_readable(const struct loop *loop)
+enum sticps_err loop_process(struct loop *loop, struct sticps_error *err)
 {
-    struct pollfd fd = {.fd = loop->epoll_fd, .events = POLLIN};
-    poll(&fd, 1, -1); /* EINTR is as good as an event: the caller looks again */
+    return turn(loop, 0, err);
+}
+
+/* Cannot fail: the descriptors are ours, and open. EINTR is as good as an event. */
+static void wait_and_process(struct loop *loop)
+{
+    enum sticps_err code = turn(loop, -1, NULL);
+    (void)code;
 }
 
 /* ---- the own thread ---- */
@@ -331,12 +387,8 @@ static bool is_stopping(struct loop *loop)
 static void *thread_main(void *argument)
 {
     struct loop *loop = argument;
-    while (!is_stopping(loop)) {
-        wait_readable(loop);
-        /* cannot fail with descriptors that are ours and open */
-        enum sticps_err code = loop_process(loop, NULL);
-        (void)code;
-    }
+    while (!is_stopping(loop))
+        wait_and_process(loop);
     return NULL;
 }
 
@@ -419,10 +471,7 @@ void loop_wait(struct loop *loop, struct loop_signal *signal)
         return;
     }
     pthread_mutex_lock(&loop->driver);
-    while (!is_set(loop, signal)) {
-        wait_readable(loop);
-        enum sticps_err code = loop_process(loop, NULL);
-        (void)code;
-    }
+    while (!is_set(loop, signal))
+        wait_and_process(loop);
     pthread_mutex_unlock(&loop->driver);
 }

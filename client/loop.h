@@ -56,7 +56,7 @@ uint64_t loop_now(void);
  * loop's thread only. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, unsigned ms,
                     void (*run)(struct loop_timer *timer));
-void loop_timer_stop(struct loop *loop, struct loop_timer *timer); /* harmless when not set */
+void loop_timer_stop(struct loop_timer *timer); /* harmless when not set */
 
 /* Runs `task` in the loop's thread, soon. Any thread. Never fails. */
 void loop_post(struct loop *loop, struct loop_task *task);
