@@ -119,7 +119,7 @@ static void on_set(struct loop_task *task)
     unsigned seconds = keeper->seconds;
     pthread_mutex_unlock(&keeper->mutex);
     if (seconds == 0)
-        loop_timer_stop(keeper->refresher->loop, &keeper->timer);
+        loop_timer_stop(&keeper->timer);
     else if (!keeper->under_way) /* else its end sets the timer */
         wait_for(keeper, list_keeper_first(seconds, expires_in(keeper), draw()));
 }
