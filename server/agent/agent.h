@@ -6,28 +6,26 @@
 #include "common/clock.h"
 #include "server/agent/config.h"
 #include "server/http/router.h"
-#include "server/http/timer.h"
 
 #include <stddef.h>
 
 struct engine;
 struct server;
-struct server_thread;
 struct sticps_answer;
 
 struct agent {
-    const struct agent_config *config; /* what is in force */
+    const char *path; /* of the configuration */
     struct clock clock;
     struct server *server;
+    /* What is in force; the main thread's. Requests ask their thread. */
+    struct agent_config *config;
     struct engine *engine;
 };
 
 struct agent_thread {
     struct agent *agent;
-    struct engine *engine; /* what requests of this thread use */
-    struct sticps_answer *answer;
-    struct server_thread *thread;
-    struct timer second; /* on the first thread only */
+    struct engine *engine;        /* what requests of this thread use */
+    struct sticps_answer *answer; /* room for it */
 };
 
 extern const struct route agent_routes[];

@@ -4,11 +4,13 @@
 #include "common/passport.h"
 #include "server/agent/agent.h"
 #include "server/agent/engine.h"
+#include "server/agent/reload.h"
 #include "server/http/log.h"
 #include "server/http/server.h"
 
 #include <sticps/resolve.h>
 
+#include <grp.h>
 #include <stdlib.h>
 
 /* More than the longest deadline of a delivery, whose caller may wait. */
@@ -30,14 +32,6 @@ const size_t agent_routes_len = sizeof(agent_routes) / sizeof(*agent_routes);
 
 /* ---- what a thread owns ---- */
 
-static void on_second(struct timer *timer)
-{
-    struct agent_thread *thread =
-        (struct agent_thread *)((char *)timer - offsetof(struct agent_thread, second));
-    engine_tick(thread->engine, clock_now(&thread->agent->clock));
-    timer_start(thread->thread, timer, 1000, on_second);
-}
-
 static enum sticps_err on_thread_start(struct server_thread *server_thread, void *arg, void **state,
                                        struct sticps_error *err)
 {
@@ -49,10 +43,8 @@ static enum sticps_err on_thread_start(struct server_thread *server_thread, void
         sticps_answer_free(answer);
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     }
-    *thread = (struct agent_thread){
-        .agent = agent, .thread = server_thread, .engine = agent->engine, .answer = answer};
-    if (server_thread_index(server_thread) == 0)
-        timer_start(server_thread, &thread->second, 0, on_second);
+    (void)server_thread;
+    *thread = (struct agent_thread){agent, agent->engine, answer};
     *state = thread;
     return STICPS_OK;
 }
@@ -60,20 +52,27 @@ static enum sticps_err on_thread_start(struct server_thread *server_thread, void
 static void on_thread_stop(struct server_thread *server_thread, void *arg, void *state)
 {
     struct agent_thread *thread = state;
+    (void)server_thread;
     (void)arg;
-    timer_stop(server_thread, &thread->second);
     sticps_answer_free(thread->answer);
     free(thread);
+}
+
+static void on_reload(struct server *server, void *arg)
+{
+    (void)server;
+    reload_run(arg);
 }
 
 /* ---- the interface ---- */
 
 enum sticps_err daemon_check(const struct agent_config *config, struct sticps_error *err)
 {
-    struct engine *engine = NULL;
-    enum sticps_err code = engine_new(config, &engine, err);
-    engine_free(engine);
-    return code;
+    const char *group = config->socket.group;
+    if (group != NULL && getgrnam(group) == NULL)
+        return fail(err, STICPS_ERR_USAGE, "socket.group", "there is no group %s on this machine",
+                    group);
+    return engine_check(config, err);
 }
 
 static enum sticps_err open_listeners(struct server *server, const struct agent_config *config,
@@ -93,10 +92,9 @@ static enum sticps_err open_listeners(struct server *server, const struct agent_
     return code;
 }
 
-enum sticps_err daemon_run(const char *path, const struct agent_config *config,
-                           struct sticps_error *err)
+enum sticps_err daemon_run(const char *path, struct agent_config *config, struct sticps_error *err)
 {
-    struct agent agent = {.config = config, .clock = clock_system};
+    struct agent agent = {.path = path, .clock = clock_system, .config = config};
     /* Its clients are few, and all have the same address. */
     struct server_options options = {.threads = config->threads,
                                      .max_connections = config->limits.connections,
@@ -105,9 +103,9 @@ enum sticps_err daemon_run(const char *path, const struct agent_config *config,
                                      .access_log = config->log.access == AGENT_YES,
                                      .thread_start = on_thread_start,
                                      .thread_stop = on_thread_stop,
+                                     .reload = on_reload,
                                      .arg = &agent};
     struct server *server = NULL;
-    (void)path;
     /* First the server: it blocks the signals that threads made later must not take. */
     enum sticps_err code = server_new(&options, &server, err);
     agent.server = server;
@@ -123,6 +121,7 @@ enum sticps_err daemon_run(const char *path, const struct agent_config *config,
     if (code == STICPS_OK)
         code = server_run(server, err);
     engine_free(agent.engine);
+    agent_config_free(agent.config);
     server_free(server);
     return code;
 }

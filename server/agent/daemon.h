@@ -10,9 +10,9 @@
 enum sticps_err daemon_check(const struct agent_config *config,
                              struct sticps_error *err) STICPS_MUST_CHECK;
 
-/* Serves until SIGTERM or SIGINT, then drains: requests first, then deliveries. `config` is
- * borrowed. */
-enum sticps_err daemon_run(const char *path, const struct agent_config *config,
+/* Serves until SIGTERM or SIGINT, then drains: requests first, then deliveries. Takes
+ * over `config`; `path` is where a reload reads the next one. */
+enum sticps_err daemon_run(const char *path, struct agent_config *config,
                            struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

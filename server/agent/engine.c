@@ -1,24 +1,35 @@
 #include "server/agent/engine.h"
 
 #include "common/clock.h"
+#include "common/file_stamp.h"
 #include "server/http/log.h"
 #include "server/http/timer.h"
 
 #include <sticps/sticps.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define RETRY_SECONDS 30
 #define DRAIN_MARGIN_MS 1000
 
+typedef _Atomic uint64_t event_counts[STICPS_EVENT_COUNT][STICPS_ERR_COUNT];
+
 struct engine {
     const struct agent_config *config;
     struct sticps_client *client;
-    pthread_mutex_t lock;
-    bool fetching;    /* under the lock */
-    int64_t next_due; /* under the lock */
+    event_counts before;       /* of the engines before this one */
+    struct file_stamp *stamps; /* of the portability files; the keeper's */
+    pthread_t keeper;
+    bool kept; /* the keeper was made */
+
+    pthread_mutex_t lock; /* guards what is below */
+    pthread_cond_t changed;
+    bool ending, fetching;
+    int64_t next_due;
 };
 
 /* ---- the client ---- */
@@ -80,17 +91,24 @@ static void set_numbers(const struct agent_config *config, struct sticps_options
     sticps_options_set_log(options, on_client_log, NULL);
 }
 
+static enum sticps_err fill_options(const struct agent_config *config,
+                                    struct sticps_options *options, struct sticps_error *err)
+{
+    enum sticps_err code = set_files(config, options, err);
+    if (code == STICPS_OK)
+        set_numbers(config, options);
+    return code;
+}
+
 static enum sticps_err open_client(const struct agent_config *config, struct sticps_client **out,
                                    struct sticps_error *err)
 {
     struct sticps_options *options = sticps_options_new();
     if (options == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    enum sticps_err code = set_files(config, options, err);
-    if (code == STICPS_OK) {
-        set_numbers(config, options);
+    enum sticps_err code = fill_options(config, options, err);
+    if (code == STICPS_OK)
         code = sticps_client_new(options, out, err);
-    }
     sticps_options_free(options);
     return code;
 }
@@ -103,21 +121,150 @@ static void use_held_list(struct sticps_client *client)
         log_warn("the held list cannot be used: %s (%s)", err.text, err.where);
 }
 
+static enum sticps_err open_npdb(struct engine *engine, struct sticps_error *err)
+{
+    const struct agent_strings *files = &engine->config->npdb;
+    return sticps_client_set_npdb(engine->client, (const char *const *)files->items, files->count,
+                                  err);
+}
+
+/* ---- the keeper: a thread for what may wait for a disk ---- */
+
+static void on_list(void *ctx, enum sticps_err code, const struct sticps_error *err,
+                    const struct sticps_list_result *result)
+{
+    struct engine *engine = ctx;
+    (void)err; /* the client has logged it */
+    (void)result;
+    unsigned period = engine->config->list.period;
+    unsigned wait = code == STICPS_OK || period < RETRY_SECONDS ? period : RETRY_SECONDS;
+    pthread_mutex_lock(&engine->lock);
+    engine->fetching = false;
+    engine->next_due = clock_now(&clock_system) + wait;
+    pthread_mutex_unlock(&engine->lock);
+}
+
+/* Another process fetches: `sticps list fetch` into the same folder. */
+static void load_again(struct engine *engine)
+{
+    use_held_list(engine->client);
+    on_list(engine, STICPS_OK, NULL, NULL);
+}
+
+static void look_at_list(struct engine *engine)
+{
+    int64_t now = clock_now(&clock_system);
+    pthread_mutex_lock(&engine->lock);
+    /* next_due lies further ahead than a period only when the clock was set back */
+    bool due = !engine->fetching && (now >= engine->next_due ||
+                                     engine->next_due - now > (int64_t)engine->config->list.period);
+    if (due)
+        engine->fetching = true;
+    pthread_mutex_unlock(&engine->lock);
+    if (due && engine->config->list.url == NULL)
+        load_again(engine);
+    else if (due)
+        sticps_list_fetch(engine->client, STICPS_LIST_CPS, engine->config->list.url, on_list,
+                          engine);
+}
+
+static bool files_changed(struct engine *engine)
+{
+    bool changed = false;
+    for (unsigned i = 0; i < engine->config->npdb.count; i++)
+        changed |= file_stamp_changed(&engine->stamps[i], engine->config->npdb.items[i]);
+    return changed;
+}
+
+static void look_at_files(struct engine *engine)
+{
+    struct sticps_error err = {0};
+    if (!files_changed(engine))
+        return;
+    if (open_npdb(engine, &err) == STICPS_OK)
+        log_info("the portability files were opened anew");
+    else
+        log_error(
+            "a portability file has changed and cannot be used, the ones before stay: %s (%s)",
+            err.text, err.where);
+}
+
+static void *keep(void *arg)
+{
+    struct engine *engine = arg;
+    pthread_mutex_lock(&engine->lock);
+    while (!engine->ending) {
+        struct timespec until;
+        pthread_mutex_unlock(&engine->lock);
+        look_at_list(engine);
+        look_at_files(engine);
+        pthread_mutex_lock(&engine->lock);
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec++;
+        if (!engine->ending)
+            pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return NULL;
+}
+
+static void stop_keeper(struct engine *engine)
+{
+    if (!engine->kept)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    engine->ending = true;
+    pthread_cond_signal(&engine->changed);
+    pthread_mutex_unlock(&engine->lock);
+    pthread_join(engine->keeper, NULL);
+}
+
+/* ---- beginning and end ---- */
+
+static enum sticps_err start_threads(struct engine *engine, struct sticps_error *err)
+{
+    enum sticps_err code = sticps_client_start_thread(engine->client, err);
+    if (code != STICPS_OK)
+        return code;
+    int why = pthread_create(&engine->keeper, NULL, keep, engine);
+    if (why != 0)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "cannot start a thread: %s", strerror(why));
+    engine->kept = true;
+    return STICPS_OK;
+}
+
+static struct engine *make(const struct agent_config *config)
+{
+    struct engine *engine = calloc(1, sizeof(*engine));
+    pthread_condattr_t monotonic;
+    if (engine != NULL)
+        engine->stamps = calloc(config->npdb.count + 1, sizeof(*engine->stamps));
+    if (engine == NULL || engine->stamps == NULL) {
+        free(engine);
+        return NULL;
+    }
+    engine->config = config;
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&engine->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return engine;
+}
+
 enum sticps_err engine_new(const struct agent_config *config, struct engine **out,
                            struct sticps_error *err)
 {
-    struct engine *engine = calloc(1, sizeof(*engine));
+    struct engine *engine = make(config);
     if (engine == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    engine->config = config;
-    pthread_mutex_init(&engine->lock, NULL);
     enum sticps_err code = open_client(config, &engine->client, err);
-    if (code == STICPS_OK && config->npdb.count > 0)
-        code = sticps_client_set_npdb(engine->client, (const char *const *)config->npdb.items,
-                                      config->npdb.count, err);
+    (void)files_changed(engine); /* before they are opened */
+    if (code == STICPS_OK)
+        code = open_npdb(engine, err);
     if (code == STICPS_OK) {
         use_held_list(engine->client);
-        code = sticps_client_start_thread(engine->client, err);
+        code = start_threads(engine, err);
     }
     if (code == STICPS_OK)
         *out = engine;
@@ -126,17 +273,67 @@ enum sticps_err engine_new(const struct agent_config *config, struct engine **ou
     return code;
 }
 
+static void wait_for_deliveries(const struct engine *engine)
+{
+    uint64_t end = monotonic_ms() + engine->config->delivery.deadline_ms + DRAIN_MARGIN_MS;
+    while (sticps_deliveries_under_way(engine->client) > 0 && monotonic_ms() < end)
+        nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL);
+}
+
 void engine_free(struct engine *engine)
 {
     if (engine == NULL)
         return;
-    uint64_t end = monotonic_ms() + engine->config->delivery.deadline_ms + DRAIN_MARGIN_MS;
-    while (engine->client != NULL && sticps_deliveries_under_way(engine->client) > 0 &&
-           monotonic_ms() < end)
-        nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL);
+    stop_keeper(engine);
+    if (engine->client != NULL)
+        wait_for_deliveries(engine);
     sticps_client_free(engine->client);
+    pthread_cond_destroy(&engine->changed);
     pthread_mutex_destroy(&engine->lock);
+    free(engine->stamps);
     free(engine);
+}
+
+enum sticps_err engine_check(const struct agent_config *config, struct sticps_error *err)
+{
+    struct sticps_options *options = sticps_options_new();
+    if (options == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    enum sticps_err code = fill_options(config, options, err);
+    sticps_options_free(options);
+    for (unsigned i = 0; i < config->npdb.count && code == STICPS_OK; i++) {
+        struct sticps_npdb *npdb = NULL;
+        code = sticps_npdb_open(config->npdb.items[i], 0, &npdb, err);
+        sticps_npdb_close(npdb);
+    }
+    return code;
+}
+
+/* ---- one engine after another ---- */
+
+uint64_t engine_events(const struct engine *engine, enum sticps_event event, enum sticps_err code)
+{
+    return atomic_load_explicit(&((struct engine *)engine)->before[event][code],
+                                memory_order_relaxed) +
+           sticps_event_count(engine->client, event, code);
+}
+
+void engine_inherit(struct engine *engine, const struct engine *old)
+{
+    for (int event = 0; event < STICPS_EVENT_COUNT; event++)
+        for (int code = 0; code < STICPS_ERR_COUNT; code++) {
+            uint64_t counted = engine_events(old, (enum sticps_event)event, (enum sticps_err)code);
+            atomic_store_explicit(&engine->before[event][code], counted, memory_order_relaxed);
+        }
+}
+
+void engine_retire(struct engine *old, struct engine *heir)
+{
+    stop_keeper(old);
+    old->kept = false;
+    wait_for_deliveries(old);
+    engine_inherit(heir, old);
+    engine_free(old);
 }
 
 struct sticps_client *engine_client(const struct engine *engine)
@@ -147,36 +344,4 @@ struct sticps_client *engine_client(const struct engine *engine)
 const struct agent_config *engine_config(const struct engine *engine)
 {
     return engine->config;
-}
-
-/* ---- the list ---- */
-
-static void on_list(void *ctx, enum sticps_err code, const struct sticps_error *err,
-                    const struct sticps_list_result *result)
-{
-    struct engine *engine = ctx;
-    (void)err;
-    (void)result;
-    unsigned period = engine->config->list.period;
-    unsigned wait = code == STICPS_OK || period < RETRY_SECONDS ? period : RETRY_SECONDS;
-    pthread_mutex_lock(&engine->lock);
-    engine->fetching = false;
-    engine->next_due = clock_now(&clock_system) + wait;
-    pthread_mutex_unlock(&engine->lock);
-}
-
-void engine_tick(struct engine *engine, int64_t now)
-{
-    if (engine->config->list.url == NULL)
-        return;
-    pthread_mutex_lock(&engine->lock);
-    /* next_due lies further ahead than a period only when the clock was set back */
-    bool due = !engine->fetching && (now >= engine->next_due ||
-                                     engine->next_due - now > (int64_t)engine->config->list.period);
-    if (due)
-        engine->fetching = true;
-    pthread_mutex_unlock(&engine->lock);
-    if (due)
-        sticps_list_fetch(engine->client, STICPS_LIST_CPS, engine->config->list.url, on_list,
-                          engine);
 }

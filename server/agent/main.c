@@ -44,10 +44,11 @@ static int serve(const char *path, bool test)
         status = complain(&err, EXIT_USAGE);
     else if (test)
         printf("sticps-agent: %s is well formed\n", path);
-    else if (daemon_run(path, config, &err) != STICPS_OK)
-        status = complain(&err, EXIT_FAILED);
-    agent_config_free(config);
-    return status;
+    if (status != EXIT_DONE || test) {
+        agent_config_free(config);
+        return status;
+    }
+    return daemon_run(path, config, &err) == STICPS_OK ? EXIT_DONE : complain(&err, EXIT_FAILED);
 }
 
 int main(int argc, char **argv)

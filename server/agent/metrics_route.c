@@ -7,14 +7,13 @@
 #include <sticps/sticps.h>
 
 /* A code that never happened has no sample: thirty for each event otherwise. */
-static void write_events(struct metrics *metrics, const struct sticps_client *client)
+static void write_events(struct metrics *metrics, const struct engine *engine)
 {
     metrics_family(metrics, "sticps_agent_events_total", "counter",
                    "Lists, certificates and deliveries that ended, and CPSs paused, by outcome.");
     for (int event = 0; event < STICPS_EVENT_COUNT; event++)
         for (int code = 0; code < STICPS_ERR_COUNT; code++) {
-            uint64_t count =
-                sticps_event_count(client, (enum sticps_event)event, (enum sticps_err)code);
+            uint64_t count = engine_events(engine, (enum sticps_event)event, (enum sticps_err)code);
             if (count > 0 || code == STICPS_OK)
                 metrics_sample(
                     metrics,
@@ -46,7 +45,7 @@ void metrics_get(struct request *request)
     const struct agent_thread *thread = request_state(request);
     struct sticps_client *client = engine_client(thread->engine);
     struct metrics *metrics = metrics_new();
-    write_events(metrics, client);
+    write_events(metrics, thread->engine);
     write_list(metrics, client, clock_now(&thread->agent->clock));
     metrics_gauge(metrics, "sticps_agent_deliveries_under_way",
                   "Deliveries that were queued and have not ended.",
