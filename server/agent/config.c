@@ -46,7 +46,8 @@ static const cyaml_schema_field_t crl_fields[] = {
 };
 
 static const cyaml_schema_field_t list_fields[] = {
-    TEXT("url", struct agent_list, url),
+    TEXTS("urls", struct agent_list, urls),
+    TEXTS("files", struct agent_list, files),
     TEXTS("anchors", struct agent_list, anchors),
     TEXT("state", struct agent_list, state),
     NUMBER("period", struct agent_list, period),
@@ -114,7 +115,8 @@ static enum sticps_err file_names(const char *path, struct agent_config *config,
 {
     char **const single[] = {&config->list.state, &config->list.crl.file, &config->list.crl.signer,
                              &config->override};
-    struct agent_strings *const lists[] = {&config->list.anchors, &config->npdb, &config->tls_ca};
+    struct agent_strings *const lists[] = {&config->list.files, &config->list.anchors,
+                                           &config->npdb, &config->tls_ca};
     enum sticps_err code = STICPS_OK;
     for (size_t i = 0; i < sizeof(single) / sizeof(*single) && code == STICPS_OK; i++)
         code = yaml_file_name(path, single[i], err);
@@ -218,7 +220,7 @@ static enum sticps_err check_list(const struct agent_config *config, const char 
 {
     const struct agent_list *list = &config->list;
     const char *missing = list->state == NULL ? "list.state" : NULL;
-    if (list->url != NULL && list->anchors.count == 0)
+    if (agent_config_fetches(config) && list->anchors.count == 0)
         missing = "list.anchors";
     if (missing != NULL)
         return fail(err, STICPS_ERR_USAGE, path, "%s is missing", missing);
@@ -255,6 +257,11 @@ enum sticps_err agent_config_load(const char *path, struct agent_config **out,
 void agent_config_free(struct agent_config *config)
 {
     yaml_free(&schema, config);
+}
+
+bool agent_config_fetches(const struct agent_config *config)
+{
+    return config->list.urls.count + config->list.files.count > 0;
 }
 
 unsigned agent_config_country(const struct agent_config *config)

@@ -32,10 +32,10 @@ struct agent_crl { /* both or neither */
 };
 
 struct agent_list {
-    char *url;
-    struct agent_strings anchors; /* who may sign it */
-    char *state;                  /* the folder that keeps the last good list */
-    uint32_t period;              /* seconds between two fetches */
+    struct agent_strings urls, files; /* none: another process fetches it into `state` */
+    struct agent_strings anchors;     /* who may sign it */
+    char *state;                      /* the folder that keeps the last good list */
+    uint32_t period;                  /* seconds between two refreshes */
     uint32_t timeout_ms;
     uint32_t max_lifetime, grace; /* seconds */
     struct agent_strings x5u_hosts;
@@ -80,6 +80,8 @@ enum sticps_err agent_config_load(const char *path, struct agent_config **out,
                                   struct sticps_error *err) STICPS_MUST_CHECK;
 void agent_config_free(struct agent_config *config); /* accepts NULL */
 
+/* Whether the list has a source of its own. */
+bool agent_config_fetches(const struct agent_config *config);
 unsigned agent_config_country(const struct agent_config *config);
 unsigned agent_config_socket_mode(const struct agent_config *config);
 

@@ -9,11 +9,11 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define RETRY_SECONDS 30
 #define DRAIN_MARGIN_MS 1000
 
 typedef _Atomic uint64_t event_counts[STICPS_EVENT_COUNT][STICPS_ERR_COUNT];
@@ -22,17 +22,30 @@ struct engine {
     const struct agent_config *config;
     struct sticps_client *client;
     event_counts before;       /* of the engines before this one */
-    struct file_stamp *stamps; /* of the portability files; the keeper's */
+    struct file_stamp *stamps; /* of the portability files; the keeper's, as the next is */
+    uint64_t load_due_ms;
     pthread_t keeper;
     bool kept; /* the keeper was made */
 
     pthread_mutex_t lock; /* guards what is below */
     pthread_cond_t changed;
-    bool ending, fetching;
-    int64_t next_due;
+    bool ending;
+    struct engine_refresh refresh;
 };
 
 /* ---- the client ---- */
+
+static void note_refresh(struct engine *engine, enum sticps_err code, const char *where,
+                         const char *text)
+{
+    struct engine_refresh *refresh = &engine->refresh;
+    pthread_mutex_lock(&engine->lock);
+    refresh->at = clock_now(&clock_system);
+    refresh->code = code;
+    snprintf(refresh->where, sizeof(refresh->where), "%s", where);
+    snprintf(refresh->text, sizeof(refresh->text), "%s", text);
+    pthread_mutex_unlock(&engine->lock);
+}
 
 static void on_client_log(void *ctx, enum sticps_log_level level, int event, enum sticps_err code,
                           const char *where, const char *text)
@@ -43,7 +56,8 @@ static void on_client_log(void *ctx, enum sticps_log_level level, int event, enu
         [STICPS_LOG_WARN] = LOG_LEVEL_WARN,
         [STICPS_LOG_ERROR] = LOG_LEVEL_ERROR,
     };
-    (void)ctx;
+    if (event == STICPS_EVENT_LIST)
+        note_refresh(ctx, code, where, text);
     log_fields(levels[level], text, LOG_TEXT("event", sticps_event_name((enum sticps_event)event)),
                LOG_TEXT("code", sticps_err_name(code)), LOG_TEXT("where", where));
 }
@@ -59,11 +73,24 @@ static enum sticps_err add_all(struct sticps_options *options, const struct agen
     return code;
 }
 
+static enum sticps_err add_sources(const struct agent_list *list, struct sticps_options *options,
+                                   struct sticps_error *err)
+{
+    enum sticps_err code = STICPS_OK;
+    for (unsigned i = 0; i < list->urls.count && code == STICPS_OK; i++)
+        code = sticps_options_add_list_url(options, STICPS_LIST_CPS, list->urls.items[i], err);
+    for (unsigned i = 0; i < list->files.count && code == STICPS_OK; i++)
+        code = sticps_options_add_list_file(options, STICPS_LIST_CPS, list->files.items[i], err);
+    return code;
+}
+
 static enum sticps_err set_files(const struct agent_config *config, struct sticps_options *options,
                                  struct sticps_error *err)
 {
     const struct agent_list *list = &config->list;
     enum sticps_err code = sticps_options_set_state_dir(options, list->state, err);
+    if (code == STICPS_OK)
+        code = add_sources(list, options, err);
     if (code == STICPS_OK)
         code = add_all(options, &list->anchors, sticps_options_add_anchor_file, err);
     if (code == STICPS_OK && list->crl.file != NULL)
@@ -88,7 +115,6 @@ static void set_numbers(const struct agent_config *config, struct sticps_options
     sticps_options_set_deliver_limits(options, config->delivery.queue, config->delivery.per_cps);
     sticps_options_set_default_country(options, agent_config_country(config));
     sticps_options_set_lab(options, config->lab == AGENT_YES);
-    sticps_options_set_log(options, on_client_log, NULL);
 }
 
 static enum sticps_err fill_options(const struct agent_config *config,
@@ -100,15 +126,15 @@ static enum sticps_err fill_options(const struct agent_config *config,
     return code;
 }
 
-static enum sticps_err open_client(const struct agent_config *config, struct sticps_client **out,
-                                   struct sticps_error *err)
+static enum sticps_err open_client(struct engine *engine, struct sticps_error *err)
 {
     struct sticps_options *options = sticps_options_new();
     if (options == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    enum sticps_err code = fill_options(config, options, err);
+    sticps_options_set_log(options, on_client_log, engine);
+    enum sticps_err code = fill_options(engine->config, options, err);
     if (code == STICPS_OK)
-        code = sticps_client_new(options, out, err);
+        code = sticps_client_new(options, &engine->client, err);
     sticps_options_free(options);
     return code;
 }
@@ -130,42 +156,14 @@ static enum sticps_err open_npdb(struct engine *engine, struct sticps_error *err
 
 /* ---- the keeper: a thread for what may wait for a disk ---- */
 
-static void on_list(void *ctx, enum sticps_err code, const struct sticps_error *err,
-                    const struct sticps_list_result *result)
+/* Where the list has no source another process fetches it into the same folder. */
+static void load_list_again(struct engine *engine)
 {
-    struct engine *engine = ctx;
-    (void)err; /* the client has logged it */
-    (void)result;
-    unsigned period = engine->config->list.period;
-    unsigned wait = code == STICPS_OK || period < RETRY_SECONDS ? period : RETRY_SECONDS;
-    pthread_mutex_lock(&engine->lock);
-    engine->fetching = false;
-    engine->next_due = clock_now(&clock_system) + wait;
-    pthread_mutex_unlock(&engine->lock);
-}
-
-/* Another process fetches: `sticps list fetch` into the same folder. */
-static void load_again(struct engine *engine)
-{
+    uint64_t now_ms = monotonic_ms();
+    if (agent_config_fetches(engine->config) || now_ms < engine->load_due_ms)
+        return;
+    engine->load_due_ms = now_ms + (uint64_t)engine->config->list.period * 1000;
     use_held_list(engine->client);
-    on_list(engine, STICPS_OK, NULL, NULL);
-}
-
-static void look_at_list(struct engine *engine)
-{
-    int64_t now = clock_now(&clock_system);
-    pthread_mutex_lock(&engine->lock);
-    /* next_due lies further ahead than a period only when the clock was set back */
-    bool due = !engine->fetching && (now >= engine->next_due ||
-                                     engine->next_due - now > (int64_t)engine->config->list.period);
-    if (due)
-        engine->fetching = true;
-    pthread_mutex_unlock(&engine->lock);
-    if (due && engine->config->list.url == NULL)
-        load_again(engine);
-    else if (due)
-        sticps_list_fetch(engine->client, STICPS_LIST_CPS, engine->config->list.url, on_list,
-                          engine);
 }
 
 static bool files_changed(struct engine *engine)
@@ -196,7 +194,7 @@ static void *keep(void *arg)
     while (!engine->ending) {
         struct timespec until;
         pthread_mutex_unlock(&engine->lock);
-        look_at_list(engine);
+        load_list_again(engine);
         look_at_files(engine);
         pthread_mutex_lock(&engine->lock);
         clock_gettime(CLOCK_MONOTONIC, &until);
@@ -224,6 +222,9 @@ static void stop_keeper(struct engine *engine)
 static enum sticps_err start_threads(struct engine *engine, struct sticps_error *err)
 {
     enum sticps_err code = sticps_client_start_thread(engine->client, err);
+    if (code == STICPS_OK && agent_config_fetches(engine->config))
+        code = sticps_list_keep_fresh(engine->client, STICPS_LIST_CPS, engine->config->list.period,
+                                      err);
     if (code != STICPS_OK)
         return code;
     int why = pthread_create(&engine->keeper, NULL, keep, engine);
@@ -258,7 +259,7 @@ enum sticps_err engine_new(const struct agent_config *config, struct engine **ou
     struct engine *engine = make(config);
     if (engine == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    enum sticps_err code = open_client(config, &engine->client, err);
+    enum sticps_err code = open_client(engine, err);
     (void)files_changed(engine); /* before they are opened */
     if (code == STICPS_OK)
         code = open_npdb(engine, err);
@@ -334,6 +335,13 @@ void engine_retire(struct engine *old, struct engine *heir)
     wait_for_deliveries(old);
     engine_inherit(heir, old);
     engine_free(old);
+}
+
+void engine_refresh_read(struct engine *engine, struct engine_refresh *out)
+{
+    pthread_mutex_lock(&engine->lock);
+    *out = engine->refresh;
+    pthread_mutex_unlock(&engine->lock);
 }
 
 struct sticps_client *engine_client(const struct engine *engine)

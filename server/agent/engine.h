@@ -15,8 +15,8 @@
 struct engine;
 struct sticps_client;
 
-/* Reads the files that `config` names, and the held list; then a thread of its own fetches the list
- * when it is time, and opens the portability files anew when they change. A held list that is
+/* Reads the files that `config` names, and the held list; then the client keeps the list fresh, and
+ * a thread of the engine opens the portability files anew when they change. A held list that is
  * damaged or not there is reported in the log, not here: one will be fetched. `config` is borrowed.
  */
 enum sticps_err engine_new(const struct agent_config *config, struct engine **out,
@@ -31,6 +31,15 @@ enum sticps_err engine_check(const struct agent_config *config,
 
 struct sticps_client *engine_client(const struct engine *engine);
 const struct agent_config *engine_config(const struct engine *engine);
+
+/* How the last refresh of the list ended. */
+struct engine_refresh {
+    int64_t at; /* Unix seconds; 0: there was none yet */
+    enum sticps_err code;
+    char where[128], text[512];
+};
+/* Any thread. */
+void engine_refresh_read(struct engine *engine, struct engine_refresh *out);
 
 /* sticps_event_count, with what the engines before this one have counted. Any thread. */
 uint64_t engine_events(const struct engine *engine, enum sticps_event event, enum sticps_err code);

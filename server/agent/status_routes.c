@@ -1,4 +1,5 @@
 /* How the agent is: alive (GET /health), of use (GET /ready), and in detail (GET /v1/status). */
+#include "client/report/report.h"
 #include "server/agent/agent.h"
 #include "server/agent/engine.h"
 #include "server/http/reply.h"
@@ -70,14 +71,45 @@ static json_t *list_json(const struct engine *engine, int64_t now)
     return value;
 }
 
+static json_t *texts_json(const struct agent_strings *texts)
+{
+    json_t *array = json_array();
+    for (unsigned i = 0; i < texts->count; i++)
+        json_array_append_new(array, report_text(texts->items[i]));
+    return array;
+}
+
+static json_t *sources_json(const struct agent_list *list)
+{
+    json_t *sources = texts_json(&list->urls), *files = texts_json(&list->files);
+    json_array_extend(sources, files);
+    json_decref(files);
+    return sources;
+}
+
+static json_t *refresh_json(struct engine *engine)
+{
+    struct engine_refresh refresh;
+    char at[21];
+    engine_refresh_read(engine, &refresh);
+    if (refresh.at == 0)
+        return json_null();
+    clock_format(refresh.at, at);
+    return json_pack("{s:s, s:s, s:o, s:o}", "at", at, "code", sticps_err_name(refresh.code),
+                     "where", report_text(refresh.where), "detail", report_text(refresh.text));
+}
+
 void status_get(struct request *request)
 {
     const struct agent_thread *thread = request_state(request);
-    const struct engine *engine = thread->engine;
+    struct engine *engine = thread->engine;
+    const struct agent_config *config = engine_config(engine);
+    unsigned under_way = sticps_deliveries_under_way(engine_client(engine));
     reply_json(request, 200,
-               json_pack("{s:s, s:s, s:o, s:{s:i, s:i}}", "status", "success", "version",
-                         sticps_version(), "list",
-                         list_json(engine, clock_now(&thread->agent->clock)), "deliveries",
-                         "underWay", (int)sticps_deliveries_under_way(engine_client(engine)),
-                         "limit", (int)engine_config(engine)->delivery.queue));
+               json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:i, s:i}}", "status", "success",
+                         "version", sticps_version(), "list",
+                         list_json(engine, clock_now(&thread->agent->clock)), "sources",
+                         sources_json(&config->list), "refresh", refresh_json(engine), "npdb",
+                         texts_json(&config->npdb), "deliveries", "underWay", (int)under_way,
+                         "limit", (int)config->delivery.queue));
 }

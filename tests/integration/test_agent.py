@@ -26,7 +26,7 @@ def path(registry, cps, cert_server, cli, agent, pki, tmp_path_factory):
     done = cli("npdb", "build", "--blocks", p.dir / "blocks.csv", "--ports", p.dir / "ports.csv", "-o", p.npdb)
     assert done.returncode == 0, done.stderr
     p.list_url = f"{p.registry.base_url}/download/v1/cps-list"
-    p.settings = {"list": {"url": p.list_url}, "npdb": [str(p.npdb)]}
+    p.settings = {"list": {"urls": [p.list_url]}, "npdb": [str(p.npdb)]}
     p.agent = agent(**p.settings).wait_for_list(2)
     return p
 

@@ -9,7 +9,7 @@ import subprocess
 from email.message import Message
 
 import pytest
-from lib.contract import DOCUMENT, REGISTRY, ContractError
+from lib.contract import AGENT_DOCUMENT, DOCUMENT, REGISTRY, ContractError
 from lib.net import Reply
 from lib.pki import ROOT
 
@@ -43,8 +43,9 @@ def lint(linter, document):
                           capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_the_document_lints_clean(linter):
-    done = lint(linter, DOCUMENT)
+@pytest.mark.parametrize("document", [DOCUMENT, AGENT_DOCUMENT], ids=lambda path: path.name)
+def test_the_document_lints_clean(linter, document):
+    done = lint(linter, document)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

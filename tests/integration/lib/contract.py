@@ -1,4 +1,5 @@
-"""docs/openapi.yaml as the judge of every answer that the registry gives in the tests.
+"""docs/openapi.yaml as the judge of every answer that the registry gives in the tests, docs/agent.openapi.yaml as the
+agent's.
 
 An answer is right when its path, method and status are in the document, its headers are those that stand there
 (and a few that every answer has), its media type is one of the documented ones, and its body matches the
@@ -21,6 +22,7 @@ from jsonschema.exceptions import best_match
 from .pki import ROOT
 
 DOCUMENT = ROOT / "docs/openapi.yaml"
+AGENT_DOCUMENT = ROOT / "docs/agent.openapi.yaml"
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
 # on any answer: HTTP's own, and those that docs/openapi.yaml names for all in its description
 COMMON = {"content-type", "content-length", "content-encoding", "connection", "date", "server", "transfer-encoding",
@@ -242,3 +244,4 @@ class Contract:
 
 
 REGISTRY = Contract()
+AGENT = Contract(AGENT_DOCUMENT)

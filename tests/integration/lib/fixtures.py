@@ -115,7 +115,7 @@ def cps(bin_dir, pki, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def agent(bin_dir, pki, tmp_path_factory):
-    """A factory: agent(**config_changes) → a running Agent; it needs list.url and npdb. start=False: not started."""
+    """A factory: agent(**config_changes) → a running Agent; it needs list.urls and npdb. start=False: not started."""
     made = []
 
     def make(*, start=True, **changes):

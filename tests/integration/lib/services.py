@@ -285,7 +285,7 @@ class Agent(Service):
             },
             changes,
         )
-        self.api = Api(self.base_url)
+        self.api = Api(self.base_url, contract=contract.AGENT)
         super().__init__(bin_dir / "sticps-agent", folder, config, self._alive, None)
 
     def _alive(self):
