@@ -1,11 +1,6 @@
 #include "server/cps/config_schema.h"
 
-#include "common/error.h"
-
-#include <cyaml/cyaml.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
+#include "server/yaml/yaml_file.h"
 
 #define MAX_LIST 1000 /* addresses, SPCs */
 
@@ -129,78 +124,28 @@ static const cyaml_schema_field_t config_fields[] = {
 static const cyaml_schema_value_t config_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_config, config_fields)};
 
-/* libcyaml tells what is wrong, and where, line by line through its log. */
-struct messages {
-    char text[400];
-    size_t len;
-};
-
-static void on_log(cyaml_log_t level, void *context, const char *format, va_list args)
-{
-    struct messages *messages = context;
-    if (level < CYAML_LOG_ERROR || messages->len + 1 >= sizeof(messages->text))
-        return;
-    char line[200];
-    vsnprintf(line, sizeof(line), format, args);
-    line[strcspn(line, "\n")] = '\0';
-    const char *text = strncmp(line, "Load: ", 6) == 0 ? line + 6 : line;
-    while (*text == ' ')
-        text++;
-    if (strcmp(text, "Backtrace:") == 0)
-        return;
-    size_t room = sizeof(messages->text) - messages->len;
-    int n =
-        snprintf(messages->text + messages->len, room, "%s%s", messages->len > 0 ? "; " : "", text);
-    messages->len += (size_t)n < room ? (size_t)n : room - 1;
-}
-
-static cyaml_config_t cyaml_config(struct messages *messages)
-{
-    return (cyaml_config_t){
-        .log_fn = on_log,
-        .log_ctx = messages,
-        .log_level = CYAML_LOG_ERROR,
-        .mem_fn = cyaml_mem,
-        .flags = CYAML_CFG_NO_ALIAS,
-    };
-}
-
 enum sticps_err raw_config_load(const char *path, struct raw_config **out, struct sticps_error *err)
 {
-    struct messages messages = {"", 0};
-    cyaml_config_t config = cyaml_config(&messages);
-    if (access(path, R_OK) != 0)
-        return fail(err, STICPS_ERR_FILE, path, "cannot read the configuration");
-    struct raw_config *raw = NULL;
-    cyaml_err_t code = cyaml_load_file(path, &config, &config_schema, (cyaml_data_t **)&raw, NULL);
-    if (code == CYAML_OK && raw == NULL)
-        return fail(err, STICPS_ERR_USAGE, path, "the configuration is empty");
-    if (code != CYAML_OK)
-        return fail(err, STICPS_ERR_USAGE, path, "%s: %s", cyaml_strerror(code), messages.text);
-    *out = raw;
-    return STICPS_OK;
+    void *data = NULL;
+    enum sticps_err rc = yaml_load(path, &config_schema, &data, err);
+
+    *out = data;
+    return rc;
 }
 
 enum sticps_err raw_config_fixed(const struct raw_config *raw, char **text, size_t *len,
                                  struct sticps_error *err)
 {
-    struct messages messages = {"", 0};
-    cyaml_config_t config = cyaml_config(&messages);
     char any[] = "0000", *spc = any;
     struct raw_config fixed = *raw;
+
     fixed.spcs = (struct config_strings){&spc, 1};
     fixed.limits = NULL;
     fixed.log = NULL;
-    if (cyaml_save_data(text, len, &config, &config_schema, &fixed, 0) != CYAML_OK)
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "the configuration cannot be kept: %s",
-                    messages.text);
-    return STICPS_OK;
+    return yaml_text(&fixed, &config_schema, text, len, err);
 }
 
 void raw_config_free(struct raw_config *raw)
 {
-    struct messages messages = {"", 0};
-    cyaml_config_t config = cyaml_config(&messages);
-    if (raw != NULL)
-        (void)cyaml_free(&config, &config_schema, raw, 0);
+    yaml_free(raw, &config_schema);
 }

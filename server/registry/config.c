@@ -4,9 +4,10 @@
 #include "server/http/client_address.h"
 #include "server/http/rate.h"
 #include "server/http/reload.h"
+#include "server/registry/config_schema.h"
 #include "server/registry/sequence_floor.h"
+#include "server/yaml/yaml_file.h"
 
-#include <cyaml/cyaml.h>
 #include <libgen.h>
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -14,243 +15,6 @@
 #include <string.h>
 
 #define MAX_LIFETIME (7 * 86400) /* clients refuse more (PROTOCOL section 2, rule 7) */
-
-/* ---- the schema ---- */
-
-#define TEXT(key, type, member) \
-    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER, type, member, 1, 4096)
-#define OPTIONAL_TEXT(key, type, member) \
-    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, member, 1, 4096)
-#define NUMBER(key, type, member) CYAML_FIELD_UINT(key, CYAML_FLAG_OPTIONAL, type, member)
-#define SWITCH(key, type, member) \
-    CYAML_FIELD_ENUM(key, CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, type, member, switches, 2)
-
-/* Not CYAML_BOOL: libcyaml 1.3.1 takes every text that it does not know for true. */
-static const cyaml_strval_t switches[] = {{"true", CONFIG_ON}, {"false", CONFIG_OFF}};
-
-static const cyaml_schema_field_t tls_fields[] = {
-    TEXT("certificate", struct config_tls, certificate),
-    TEXT("key", struct config_tls, key),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t database_fields[] = {
-    TEXT("url", struct config_database, url),
-    OPTIONAL_TEXT("publisher_url", struct config_database, publisher_url),
-    OPTIONAL_TEXT("auditor_url", struct config_database, auditor_url),
-    OPTIONAL_TEXT("owner_url", struct config_database, owner_url),
-    NUMBER("connections", struct config_database, connections),
-    SWITCH("transaction_pooling", struct config_database, transaction_pooling),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t signer_fields[] = {
-    CYAML_FIELD_UINT("id", CYAML_FLAG_DEFAULT, struct config_signer, id),
-    TEXT("key", struct config_signer, key),
-    CYAML_FIELD_STRING_PTR("module", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_signer,
-                           module, 1, 4096),
-    CYAML_FIELD_STRING_PTR("pin_file", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                           struct config_signer, pin_file, 1, 4096),
-    TEXT("certificate", struct config_signer, certificate),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t brake_fields[] = {
-    NUMBER("entries", struct config_brake, entries),
-    NUMBER("percent", struct config_brake, percent),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t list_fields[] = {
-    NUMBER("lifetime", struct config_list, lifetime),
-    NUMBER("period", struct config_list, period),
-    NUMBER("debounce_ms", struct config_list, debounce_ms),
-    SWITCH("public", struct config_list, is_public),
-    CYAML_FIELD_MAPPING("brake", CYAML_FLAG_OPTIONAL, struct config_list, brake, brake_fields),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t ca_list_fields[] = {
-    OPTIONAL_TEXT("directory", struct config_ca_list, directory),
-    NUMBER("lifetime", struct config_ca_list, lifetime),
-    NUMBER("period", struct config_ca_list, period),
-    CYAML_FIELD_MAPPING("brake", CYAML_FLAG_OPTIONAL, struct config_ca_list, brake, brake_fields),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t crl_fields[] = {
-    TEXT("file", struct config_crl, file),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t sti_proof_fields[] = {
-    SWITCH("enabled", struct config_sti_proof, enabled),
-    NUMBER("deadline_ms", struct config_sti_proof, deadline_ms),
-    NUMBER("max_pending", struct config_sti_proof, max_pending),
-    NUMBER("fetches_per_second", struct config_sti_proof, fetches_per_second),
-    NUMBER("proofs_per_second", struct config_sti_proof, proofs_per_second),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t export_fields[] = {
-    TEXT("directory", struct config_export, directory),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t witness_url = {
-    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 2048)};
-static const cyaml_schema_field_t witness_fields[] = {
-    CYAML_FIELD_SEQUENCE("cps_list", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                         struct config_witness, cps_list, &witness_url, 1, FLOOR_WITNESSES),
-    CYAML_FIELD_SEQUENCE("ca_list", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_witness,
-                         ca_list, &witness_url, 1, FLOOR_WITNESSES),
-    TEXT("anchors", struct config_witness, anchors),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t port = {CYAML_VALUE_UINT(CYAML_FLAG_DEFAULT, uint16_t)};
-static const cyaml_schema_field_t cps_url_fields[] = {
-    CYAML_FIELD_SEQUENCE("ports", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_cps_url,
-                         ports, &port, 0, 64),
-    CYAML_FIELD_END,
-};
-static const cyaml_strval_t policies[] = {
-    {"off", CONFIG_CHECK_OFF},
-    {"warn", CONFIG_CHECK_WARN},
-    {"require", CONFIG_CHECK_REQUIRE},
-};
-static const cyaml_schema_field_t cps_check_fields[] = {
-    CYAML_FIELD_ENUM("policy", CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct config_cps_check,
-                     policy, policies, 3),
-    NUMBER("timeout_ms", struct config_cps_check, timeout_ms),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t session_fields[] = {
-    NUMBER("access_lifetime", struct config_session, access_lifetime),
-    NUMBER("refresh_lifetime", struct config_session, refresh_lifetime),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t limits_fields[] = {
-    NUMBER("connections", struct config_limits, connections),
-    NUMBER("per_address", struct config_limits, per_address),
-    NUMBER("requests_per_second", struct config_limits, requests_per_second),
-    NUMBER("requests_burst", struct config_limits, requests_burst),
-    NUMBER("writes_per_second", struct config_limits, writes_per_second),
-    NUMBER("writes_burst", struct config_limits, writes_burst),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t network = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 64)};
-static const cyaml_schema_field_t proxy_fields[] = {
-    CYAML_FIELD_SEQUENCE("trusted", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_proxy,
-                         trusted, &network, 0, 64),
-    SWITCH("protocol", struct config_proxy, protocol),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_field_t log_fields_[] = {
-    SWITCH("access", struct config_log, access),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t address = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, 256)};
-static const cyaml_schema_field_t fields[] = {
-    CYAML_FIELD_SEQUENCE("listen", CYAML_FLAG_POINTER, struct config, listen, &address, 1, 16),
-    NUMBER("threads", struct config, threads),
-    CYAML_FIELD_MAPPING("tls", CYAML_FLAG_DEFAULT, struct config, tls, tls_fields),
-    OPTIONAL_TEXT("tls_ca", struct config, tls_ca),
-    CYAML_FIELD_MAPPING("database", CYAML_FLAG_DEFAULT, struct config, database, database_fields),
-    TEXT("base_url", struct config, base_url),
-    CYAML_FIELD_MAPPING("signer", CYAML_FLAG_DEFAULT, struct config, signer, signer_fields),
-    CYAML_FIELD_MAPPING_PTR("next_signer", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config,
-                            next_signer, signer_fields),
-    CYAML_FIELD_MAPPING("list", CYAML_FLAG_OPTIONAL, struct config, list, list_fields),
-    CYAML_FIELD_MAPPING("ca_list", CYAML_FLAG_OPTIONAL, struct config, ca_list, ca_list_fields),
-    CYAML_FIELD_MAPPING_PTR("export", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config,
-                            export, export_fields),
-    CYAML_FIELD_MAPPING_PTR("crl", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config, crl,
-                            crl_fields),
-    CYAML_FIELD_MAPPING("sti_proof", CYAML_FLAG_OPTIONAL, struct config, sti_proof,
-                        sti_proof_fields),
-    OPTIONAL_TEXT("state", struct config, state),
-    CYAML_FIELD_MAPPING_PTR("witness", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config,
-                            witness, witness_fields),
-    CYAML_FIELD_MAPPING("cps_url", CYAML_FLAG_OPTIONAL, struct config, cps_url, cps_url_fields),
-    CYAML_FIELD_MAPPING("cps_check", CYAML_FLAG_OPTIONAL, struct config, cps_check,
-                        cps_check_fields),
-    SWITCH("lab", struct config, lab),
-    CYAML_FIELD_MAPPING("session", CYAML_FLAG_OPTIONAL, struct config, session, session_fields),
-    CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct config, limits, limits_fields),
-    CYAML_FIELD_MAPPING("proxy", CYAML_FLAG_OPTIONAL, struct config, proxy, proxy_fields),
-    CYAML_FIELD_MAPPING("log", CYAML_FLAG_OPTIONAL, struct config, log, log_fields_),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, fields),
-};
-
-/* ---- what libcyaml says, gathered into one line ---- */
-
-struct complaint {
-    char text[400];
-    char key[64]; /* of "Unexpected key: …", or "" */
-};
-
-static void on_cyaml_log(cyaml_log_t level, void *context, const char *format, va_list args)
-{
-    struct complaint *complaint = context;
-    size_t used = strlen(complaint->text);
-    char line[200];
-
-    (void)level;
-    vsnprintf(line, sizeof(line), format, args);
-    line[strcspn(line, "\n")] = '\0';
-    const char *text = strncmp(line, "Load: ", 6) == 0 ? line + 6 : line;
-    text += strspn(text, " ");
-    if (strcmp(text, "Backtrace:") == 0 || *text == '\0')
-        return;
-    (void)sscanf(text, "Unexpected key: %63s", complaint->key);
-    snprintf(complaint->text + used, sizeof(complaint->text) - used, "%s%s", used > 0 ? "; " : "",
-             text);
-}
-
-static const cyaml_config_t *cyaml_settings(cyaml_config_t *settings, struct complaint *complaint)
-{
-    *settings = (cyaml_config_t){
-        .log_fn = complaint != NULL ? on_cyaml_log : NULL,
-        .log_ctx = complaint,
-        .mem_fn = cyaml_mem,
-        .log_level = CYAML_LOG_ERROR,
-        .flags = CYAML_CFG_NO_ALIAS,
-    };
-    return settings;
-}
-
-/* libcyaml 1.3.1 says where the value before an unknown key ended; people want the key's own line.
- * 0 when it is not found. */
-static unsigned line_of_key(const char *path, const char *key)
-{
-    FILE *file = fopen(path, "r");
-    size_t size = 0, len = strlen(key);
-    unsigned number = 0, found = 0;
-    char *line = NULL;
-
-    while (file != NULL && found == 0 && getline(&line, &size, file) >= 0) {
-        number++;
-        for (const char *p = line; (p = strstr(p, key)) != NULL; p += len) {
-            bool begins = p == line || strchr(" \t{,\"'", p[-1]) != NULL;
-            const char *after = p + len + strspn(p + len, "\"' \t");
-
-            if (begins && *after == ':' && memchr(line, '#', (size_t)(p - line)) == NULL)
-                found = number;
-        }
-    }
-    free(line);
-    if (file != NULL)
-        fclose(file);
-    return found;
-}
-
-static enum sticps_err refuse_file(const char *path, cyaml_err_t result,
-                                   const struct complaint *complaint, struct sticps_error *err)
-{
-    unsigned line = complaint->key[0] != '\0' ? line_of_key(path, complaint->key) : 0;
-
-    if (result == CYAML_ERR_FILE_OPEN)
-        return fail(err, STICPS_ERR_FILE, path, "%s: the configuration cannot be read", path);
-    if (line > 0)
-        return fail(err, STICPS_ERR_USAGE, path, "%s: line %u: unknown key: %s", path, line,
-                    complaint->key);
-    return fail(err, STICPS_ERR_USAGE, path, "%s: %s (%s)", path, cyaml_strerror(result),
-                complaint->text);
-}
 
 /* ---- defaults and ranges ---- */
 
@@ -497,18 +261,14 @@ static enum sticps_err resolve_paths(struct config *config, const char *path,
 
 enum sticps_err config_load(const char *path, struct config **out, struct sticps_error *err)
 {
-    struct complaint complaint = {"", ""};
-    cyaml_config_t settings;
-    struct config *config = NULL;
-    enum sticps_err rc;
+    void *data = NULL;
+    enum sticps_err rc = yaml_load(path, &config_schema, &data, err);
 
-    cyaml_err_t result = cyaml_load_file(path, cyaml_settings(&settings, &complaint), &schema,
-                                         (cyaml_data_t **)&config, NULL);
-    if (result != CYAML_OK)
-        return refuse_file(path, result, &complaint, err);
-    if (config == NULL) /* libcyaml is content with an empty file */
-        return fail(err, STICPS_ERR_USAGE, path, "%s: the file is empty", path);
-
+    if (rc != STICPS_OK) {
+        fail_context(err, "%s", path);
+        return rc;
+    }
+    struct config *config = data;
     rc = check_numbers(config, path, err);
     if (rc == STICPS_OK)
         rc = proxies_check(config->proxy.trusted, config->proxy.trusted_count,
@@ -543,20 +303,7 @@ enum sticps_err config_load(const char *path, struct config **out, struct sticps
 
 void config_free(struct config *config)
 {
-    cyaml_config_t settings;
-
-    if (config != NULL)
-        cyaml_free(cyaml_settings(&settings, NULL), &schema, config, 0);
-}
-
-static enum sticps_err write_text(const struct config *config, char **out, size_t *len,
-                                  struct sticps_error *err)
-{
-    cyaml_config_t settings;
-
-    if (cyaml_save_data(out, len, cyaml_settings(&settings, NULL), &schema, config, 0) != CYAML_OK)
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "the configuration cannot be compared");
-    return STICPS_OK;
+    yaml_free(config, &config_schema);
 }
 
 /* Compared as text, so that a key of tomorrow needs a restart until somebody thinks about it. */
@@ -574,9 +321,9 @@ enum sticps_err config_check_reload(const struct config *old, const struct confi
     wanted.session = fresh->session;
     wanted.limits = fresh->limits;
     wanted.log = fresh->log;
-    rc = write_text(&wanted, &before, &before_len, err);
+    rc = yaml_text(&wanted, &config_schema, &before, &before_len, err);
     if (rc == STICPS_OK)
-        rc = write_text(fresh, &after, &after_len, err);
+        rc = yaml_text(fresh, &config_schema, &after, &after_len, err);
     if (rc == STICPS_OK && reload_differs(before, before_len, after, after_len, key, sizeof(key)))
         rc = fail(err, STICPS_ERR_USAGE, NULL, "%s needs a restart", key);
     free(before);
