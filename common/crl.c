@@ -190,6 +190,12 @@ enum sticps_err crl_check(const struct crl *crl, const struct anchors *signers, 
     if (crl->next_update <= now)
         return fail(err, code, "CRL",
                     "the CRL cannot be relied on: its nextUpdate has passed; fetch a newer one");
+    return crl_check_signed(crl, signers, now, code, err);
+}
+
+enum sticps_err crl_check_signed(const struct crl *crl, const struct anchors *signers, int64_t now,
+                                 enum sticps_err code, struct sticps_error *err)
+{
     openssl_begin();
     const char *demand = unknown_demand(crl->list);
     enum sticps_err rc = demand != NULL

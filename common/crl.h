@@ -43,6 +43,9 @@ struct anchors;
  * makes it an indirect CRL. `code` is the error to report. */
 enum sticps_err crl_check(const struct crl *crl, const struct anchors *signers, int64_t now,
                           enum sticps_err code, struct sticps_error *err) STICPS_MUST_CHECK;
+/* The same without a look at nextUpdate: for who passes a list on, late or not. */
+enum sticps_err crl_check_signed(const struct crl *crl, const struct anchors *signers, int64_t now,
+                                 enum sticps_err code, struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* Is this certificate on the list, under its issuer's name? Those on hold are, those taken off
  * again are not. */

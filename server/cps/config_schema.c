@@ -1,6 +1,6 @@
 #include "server/cps/config_schema.h"
 
-#include "server/yaml/yaml_file.h"
+#include "server/yaml/yaml.h"
 
 #define MAX_LIST 1000 /* addresses, SPCs */
 
@@ -142,10 +142,10 @@ enum sticps_err raw_config_fixed(const struct raw_config *raw, char **text, size
     fixed.spcs = (struct config_strings){&spc, 1};
     fixed.limits = NULL;
     fixed.log = NULL;
-    return yaml_text(&fixed, &config_schema, text, len, err);
+    return yaml_save(&config_schema, &fixed, text, len, err);
 }
 
 void raw_config_free(struct raw_config *raw)
 {
-    yaml_free(raw, &config_schema);
+    yaml_free(&config_schema, raw);
 }

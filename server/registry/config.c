@@ -6,9 +6,8 @@
 #include "server/http/reload.h"
 #include "server/registry/config_schema.h"
 #include "server/registry/sequence_floor.h"
-#include "server/yaml/yaml_file.h"
+#include "server/yaml/yaml.h"
 
-#include <libgen.h>
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,29 +203,16 @@ static enum sticps_err check_witness(const struct config *config, const char *pa
 
 /* ---- paths ---- */
 
-static enum sticps_err make_absolute(char **file, const char *folder, struct sticps_error *err)
-{
-    char *joined = NULL;
-
-    if (*file == NULL || (*file)[0] == '/')
-        return STICPS_OK;
-    if (asprintf(&joined, "%s/%s", folder, *file) < 0)
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    free(*file); /* cyaml_mem is realloc and free */
-    *file = joined;
-    return STICPS_OK;
-}
-
-static enum sticps_err signer_paths(struct config_signer *signer, const char *folder,
+static enum sticps_err signer_paths(struct config_signer *signer, const char *path,
                                     struct sticps_error *err)
 {
     char **const files[] = {&signer->certificate, &signer->module, &signer->pin_file};
     enum sticps_err rc = STICPS_OK;
 
     if (!hsm_is_uri(signer->key))
-        rc = make_absolute(&signer->key, folder, err);
+        rc = yaml_file_name(path, &signer->key, err);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc == STICPS_OK; i++)
-        rc = make_absolute(files[i], folder, err);
+        rc = yaml_file_name(path, files[i], err);
     return rc;
 }
 
@@ -236,24 +222,21 @@ static enum sticps_err resolve_paths(struct config *config, const char *path,
     char **const files[] = {&config->tls.certificate, &config->tls.key, &config->tls_ca,
                             &config->ca_list.directory, &config->state};
     enum sticps_err rc = STICPS_OK;
-    char *copy = strdup(path);
 
-    if (copy == NULL)
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    const char *folder = dirname(copy);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc == STICPS_OK; i++)
-        rc = make_absolute(files[i], folder, err);
+        rc = yaml_file_name(path, files[i], err);
     if (rc == STICPS_OK && config->crl != NULL)
-        rc = make_absolute(&config->crl->file, folder, err);
+        rc = yaml_file_name(path, &config->crl->file, err);
+    if (rc == STICPS_OK && config->crl != NULL)
+        rc = yaml_file_name(path, &config->crl->signer, err);
     if (rc == STICPS_OK && config->export != NULL)
-        rc = make_absolute(&config->export->directory, folder, err);
+        rc = yaml_file_name(path, &config->export->directory, err);
     if (rc == STICPS_OK && config->witness != NULL)
-        rc = make_absolute(&config->witness->anchors, folder, err);
+        rc = yaml_file_name(path, &config->witness->anchors, err);
     if (rc == STICPS_OK)
-        rc = signer_paths(&config->signer, folder, err);
+        rc = signer_paths(&config->signer, path, err);
     if (rc == STICPS_OK && config->next_signer != NULL)
-        rc = signer_paths(config->next_signer, folder, err);
-    free(copy);
+        rc = signer_paths(config->next_signer, path, err);
     return rc;
 }
 
@@ -303,7 +286,7 @@ enum sticps_err config_load(const char *path, struct config **out, struct sticps
 
 void config_free(struct config *config)
 {
-    yaml_free(config, &config_schema);
+    yaml_free(&config_schema, config);
 }
 
 /* Compared as text, so that a key of tomorrow needs a restart until somebody thinks about it. */
@@ -321,9 +304,9 @@ enum sticps_err config_check_reload(const struct config *old, const struct confi
     wanted.session = fresh->session;
     wanted.limits = fresh->limits;
     wanted.log = fresh->log;
-    rc = yaml_text(&wanted, &config_schema, &before, &before_len, err);
+    rc = yaml_save(&config_schema, &wanted, &before, &before_len, err);
     if (rc == STICPS_OK)
-        rc = yaml_text(fresh, &config_schema, &after, &after_len, err);
+        rc = yaml_save(&config_schema, fresh, &after, &after_len, err);
     if (rc == STICPS_OK && reload_differs(before, before_len, after, after_len, key, sizeof(key)))
         rc = fail(err, STICPS_ERR_USAGE, NULL, "%s needs a restart", key);
     free(before);

@@ -59,7 +59,8 @@ struct config_export {
 };
 
 struct config_crl {
-    char *file; /* the STI-PA's CRL, DER or PEM */
+    char *file;   /* the STI-PA's CRL, DER or PEM */
+    char *signer; /* PEM: who may have signed it; NULL: it is taken as it stands */
 };
 
 struct config_sti_proof {

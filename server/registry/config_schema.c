@@ -60,6 +60,7 @@ static const cyaml_schema_field_t ca_list_fields[] = {
 };
 static const cyaml_schema_field_t crl_fields[] = {
     TEXT("file", struct config_crl, file),
+    OPTIONAL_TEXT("signer", struct config_crl, signer),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t sti_proof_fields[] = {

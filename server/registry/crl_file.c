@@ -1,5 +1,6 @@
 #include "server/registry/crl_file.h"
 
+#include "common/cert.h"
 #include "common/crl.h"
 #include "common/file_stamp.h"
 #include "server/http/log.h"
@@ -12,7 +13,7 @@
 #include <string.h>
 
 struct crl_file {
-    const char *path;
+    const struct config_crl *config;
     struct file_stamp seen; /* the refreshing thread's own */
     pthread_mutex_t lock;
     struct crl *crl;
@@ -21,10 +22,44 @@ struct crl_file {
     bool failed;
 };
 
-enum sticps_err crl_file_check(const char *path, struct sticps_error *err)
+static enum sticps_err check_signer(const struct crl *crl, const struct config_crl *config,
+                                    int64_t now, struct sticps_error *err)
+{
+    struct anchors *signers = NULL;
+    enum sticps_err rc = anchors_new(&signers, err);
+
+    if (rc == STICPS_OK)
+        rc = anchors_add_file(signers, config->signer, err);
+    if (rc == STICPS_OK) {
+        rc = crl_check_signed(crl, signers, now, STICPS_ERR_FILE, err);
+        if (rc != STICPS_OK)
+            fail_context(err, "%s", config->file);
+    }
+    anchors_free(signers);
+    return rc;
+}
+
+/* *out stays as it was on failure. */
+static enum sticps_err load(const struct config_crl *config, int64_t now, struct crl **out,
+                            struct sticps_error *err)
 {
     struct crl *crl = NULL;
-    enum sticps_err rc = crl_load(path, &crl, err);
+    enum sticps_err rc = crl_load(config->file, &crl, err);
+
+    if (rc == STICPS_OK && config->signer != NULL)
+        rc = check_signer(crl, config, now, err);
+    if (rc == STICPS_OK)
+        *out = crl;
+    else
+        crl_unref(crl);
+    return rc;
+}
+
+enum sticps_err crl_file_check(const struct config_crl *config, int64_t now,
+                               struct sticps_error *err)
+{
+    struct crl *crl = NULL;
+    enum sticps_err rc = load(config, now, &crl, err);
 
     if (rc != STICPS_OK)
         fail_context(err, "crl.file");
@@ -32,13 +67,14 @@ enum sticps_err crl_file_check(const char *path, struct sticps_error *err)
     return rc;
 }
 
-enum sticps_err crl_file_new(const char *path, struct crl_file **out, struct sticps_error *err)
+enum sticps_err crl_file_new(const struct config_crl *config, struct crl_file **out,
+                             struct sticps_error *err)
 {
     struct crl_file *file = calloc(1, sizeof(*file));
 
     if (file == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    file->path = path;
+    file->config = config;
     pthread_mutex_init(&file->lock, NULL);
     *out = file;
     return STICPS_OK;
@@ -92,16 +128,17 @@ void crl_file_refresh(struct crl_file *file, int64_t now)
 {
     struct sticps_error err = {0};
     struct crl *crl = NULL;
+    const char *path = file->config->file;
 
-    if (!file_stamp_changed(&file->seen, file->path))
+    if (!file_stamp_changed(&file->seen, path))
         return;
-    if (crl_load(file->path, &crl, &err) != STICPS_OK) {
+    if (load(file->config, now, &crl, &err) != STICPS_OK) {
         complain(file, err.text);
         return;
     }
-    log_fields(LOG_LEVEL_INFO, "the CRL was read", LOG_TEXT("file", file->path));
+    log_fields(LOG_LEVEL_INFO, "the CRL was read", LOG_TEXT("file", path));
     if (crl_next_update(crl) <= now)
-        log_warn("%s: the CRL should have been replaced by now (nextUpdate)", file->path);
+        log_warn("%s: the CRL should have been replaced by now (nextUpdate)", path);
     put(file, crl);
 }
 

@@ -1,10 +1,12 @@
 /* The STI-PA's revocation list, served as it stands in a file that other software writes. Read
- * again when the file changes; what is no CRL leaves the last good one in service. The publisher
- * thread refreshes it, server threads take references, main checks it. */
+ * again when the file changes; what is no CRL, or is not signed by who may sign it where that is
+ * configured, leaves the last good one in service. The publisher thread refreshes it, server
+ * threads take references, main checks it. */
 #ifndef REGISTRY_CRL_FILE_H
 #define REGISTRY_CRL_FILE_H
 
 #include "common/error.h"
+#include "server/registry/config.h"
 #include "server/registry/published_list.h"
 
 #include <stdbool.h>
@@ -12,11 +14,13 @@
 struct crl;
 struct crl_file;
 
-/* STICPS_ERR_FILE when the file cannot be read or holds no CRL (DER, or one in PEM). */
-enum sticps_err crl_file_check(const char *path, struct sticps_error *err) STICPS_MUST_CHECK;
+/* STICPS_ERR_FILE when the file cannot be read, holds no CRL (DER, or one in PEM), or one that
+ * somebody else signed. `now` in Unix seconds. */
+enum sticps_err crl_file_check(const struct config_crl *config, int64_t now,
+                               struct sticps_error *err) STICPS_MUST_CHECK;
 
-/* Nothing is read yet. `path` is borrowed. */
-enum sticps_err crl_file_new(const char *path, struct crl_file **out,
+/* Nothing is read yet. `config` is borrowed. */
+enum sticps_err crl_file_new(const struct config_crl *config, struct crl_file **out,
                              struct sticps_error *err) STICPS_MUST_CHECK;
 void crl_file_free(struct crl_file *file); /* accepts NULL */
 

@@ -287,7 +287,7 @@ enum sticps_err daemon_run(const char *path, const struct config *config, struct
     if (rc == STICPS_OK)
         rc = list_board_new(&daemon.board, err);
     if (rc == STICPS_OK && config->crl != NULL)
-        rc = crl_file_new(config->crl->file, &daemon.crl, err);
+        rc = crl_file_new(config->crl, &daemon.crl, err);
     if (rc == STICPS_OK)
         rc = worker_pool_new(HASH_THREADS, HASH_QUEUE, &daemon.workers, err);
     if (rc == STICPS_OK && config->sti_proof.enabled == CONFIG_ON)

@@ -155,7 +155,8 @@ static int run(const struct arguments *arguments, const struct config *config)
     if (arguments->test) {
         /* a start goes on without these: the lists are worth more */
         if (check_cas(config, &err) != STICPS_OK || witness_check(config, &err) != STICPS_OK ||
-            (config->crl != NULL && crl_file_check(config->crl->file, &err) != STICPS_OK) ||
+            (config->crl != NULL &&
+             crl_file_check(config->crl, clock_now(&clock_system), &err) != STICPS_OK) ||
             (config->export != NULL && exporter_check(config, &err) != STICPS_OK))
             return complain(&err, EXIT_USAGE);
         printf("sticps-registryd: %s and the files that it names are in order\n",

@@ -19,9 +19,9 @@ ALLOWED = {
     "server/db": ("server/db/", "common/", "sticps/error.h"),
     "server/yaml": ("server/yaml/", "common/", "sticps/error.h"),
     "server/sti": ("server/sti/", "server/http/", "common/", "sticps/"),
-    "server/registry": ("server/registry/", "server/sti/", "server/http/", "server/db/", "common/", "sticps/"),
+    "server/registry": ("server/registry/", "server/yaml/", "server/sti/", "server/http/", "server/db/", "common/", "sticps/"),
     "server/agent": ("server/agent/", "server/http/", "server/yaml/", "client/report/", "common/", "sticps/"),
-    "server/cps": ("server/cps/", "server/sti/", "server/http/", "common/", "sticps/"),
+    "server/cps": ("server/cps/", "server/yaml/", "server/sti/", "server/http/", "common/", "sticps/"),
 }
 
 

@@ -76,5 +76,26 @@ def test_an_overdue_crl_is_served_with_a_warning(with_crl, pki):
     wait_until(lambda: "nextUpdate" in with_crl.log_text(), 10)
 
 
+def test_with_a_signer_configured_no_other_ones_list_is_taken(registry, pki, tmp_path):
+    path = tmp_path / "sti-pa.crl"
+    by_another = (pki.certificate("sti-ca"), pki.private_key("sti-ca"))
+    make_crl(pki, path, 7, signer=by_another)
+    reg = registry(crl={"file": str(path), "signer": str(pki.crt("sti-pa-root"))})
+    wait_until(lambda: failed(reg), 6)
+    assert reg.anonymous.get(PATH).code == "UNAVAILABLE"
+    done = reg.check()
+    assert done.returncode == 1 and "crl.file" in done.stderr and "none of the certificates" in done.stderr
+    first = make_crl(pki, path, 7)
+    served_first = wait_until(lambda: (reply := reg.anonymous.get(PATH)).status == 200 and reply, 6)
+    assert served_first.body == first and not failed(reg) and reg.check().returncode == 0
+    # the name of the right issuer does not make it the right signature
+    make_crl(pki, path, signer=(pki.certificate("sti-pa-root"), by_another[1]))
+    wait_until(lambda: failed(reg), 6)
+    assert reg.anonymous.get(PATH).body == first
+    wait_until(lambda: "the signature does not match" in reg.log_text(), 10)
+    # late, but of the right signer: passed on with a warning, as without one
+    served(reg, make_crl(pki, path, next_update=-60))
+
+
 def test_without_configuration_there_is_none(registry):
     assert registry().anonymous.get(PATH).code == "NOT_FOUND"
