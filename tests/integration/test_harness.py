@@ -1,9 +1,12 @@
-"""The harness itself: what a sanitizer or an assert reports in a program under test fails the test."""
+"""The harness itself: what a sanitizer or an assert reports in a program under test fails the test; distributions are
+told apart when they are apart."""
 
+import random
 import subprocess
 import sys
 
 import pytest
+from lib.distributions import Comparison
 from lib.net import Reply, wait_until
 from lib.pki import ROOT
 from lib.process import Daemon, findings, run
@@ -90,3 +93,30 @@ def test_totals(tmp_path):
     )
     assert totals(tmp_path) == (1, "2 passed, 1 failed")
     assert totals(tmp_path, "integration") == (0, "1 passed, 0 failed")
+
+
+def batches(rng, setting, count=10, size=20):
+    """Calls of about a millisecond; `setting` adds to all of a batch, or to the batches that it names."""
+    return [[rng.expovariate(1) + setting(number) for _ in range(size)] for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    "setting, differs",
+    [
+        (lambda number: 0, []),
+        (lambda number: 0.3, []),  # less than calls vary by
+        (lambda number: 500 * (number == 3), []),  # one bad moment
+        (lambda number: 50, [0.5, 0.95]),
+    ],
+    ids=["same", "small", "moment", "slow"],
+)
+def test_distributions_differ_by_a_setting_and_not_by_chance(setting, differs):
+    rng = random.Random(4)
+    assert Comparison(batches(rng, setting), batches(rng, lambda number: 0)).differs == differs
+
+
+def test_distributions_differ_where_only_some_calls_wait():
+    rng = random.Random(4)
+    some = [[delay + 100 * (number % 5 == 0) for number, delay in enumerate(batch)]
+            for batch in batches(rng, lambda number: 0)]
+    assert Comparison(some, batches(rng, lambda number: 0)).differs == [0.95]
