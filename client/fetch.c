@@ -204,15 +204,19 @@ static int on_request(void *context, char *primary_ip, char *local_ip, int prima
     return closed ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
-static CURLcode on_tls_context(CURL *easy, void *tls_context, void *context)
+bool fetcher_add_roots(const struct fetcher *fetcher, X509_STORE *store)
 {
-    const struct fetcher *fetcher = context;
-    (void)easy;
-    X509_STORE *store = SSL_CTX_get_cert_store(tls_context);
     for (int i = 0; i < sk_X509_num(fetcher->tls_roots); i++)
         if (X509_STORE_add_cert(store, sk_X509_value(fetcher->tls_roots, i)) != 1)
-            return CURLE_OUT_OF_MEMORY;
-    return CURLE_OK;
+            return false;
+    return true;
+}
+
+static CURLcode on_tls_context(CURL *easy, void *tls_context, void *context)
+{
+    (void)easy;
+    return fetcher_add_roots(context, SSL_CTX_get_cert_store(tls_context)) ? CURLE_OK
+                                                                           : CURLE_OUT_OF_MEMORY;
 }
 
 /* ---- one fetch ---- */

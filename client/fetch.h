@@ -12,6 +12,7 @@
 #include "client/options.h"
 #include "common/error.h"
 
+#include <openssl/x509.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,9 @@ struct fetcher;
 /* `options` stay the caller's and outlive the fetcher, as does `loop`. */
 enum sticps_err fetcher_new(struct loop *loop, const struct sticps_options *options,
                             struct fetcher **out, struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Adds the roots for TLS that the options give to `store`. False when out of memory. */
+bool fetcher_add_roots(const struct fetcher *fetcher, X509_STORE *store);
 
 /* Ends every fetch under way with STICPS_ERR_FETCH and refuses new ones. The loop is stopped. */
 void fetcher_close(struct fetcher *fetcher);

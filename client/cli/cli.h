@@ -98,6 +98,7 @@ extern const struct cli_command cli_npdb_build, cli_npdb_lookup;
 extern const struct cli_command cli_resolve, cli_deliver, cli_retrieve;
 extern const struct cli_command cli_provision_get, cli_provision_put, cli_provision_delete;
 extern const struct cli_command cli_agent;
+extern const struct cli_command cli_doctor;
 extern const struct cli_command cli_passport_sign, cli_passport_inspect, cli_passport_verify;
 
 #endif

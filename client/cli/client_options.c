@@ -1,5 +1,7 @@
 #include "client/cli/client_options.h"
 
+#include "client/options.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +86,7 @@ static void set_numbers(struct sticps_options *to, const struct client_options *
     sticps_options_set_accept_shrink(to, from->accept_shrink);
     sticps_options_set_lab(to, from->lab);
     sticps_options_set_log(to, from->log, from->log_ctx);
+    to->rehearsal = from->rehearsal;
 }
 
 enum sticps_err client_from_options(const struct client_options *from, struct sticps_client **out,

@@ -18,6 +18,7 @@ struct client_options {
     void *log_ctx;
     int64_t max_lifetime, grace, timeout_s, deadline_ms;
     bool lab, accept_shrink;
+    bool rehearsal; /* nothing is written (doctor) */
 };
 
 /* Rows for a command's table. */

@@ -1,10 +1,9 @@
 /* sticps passport verify: the verdict that a CPS would give (PROTOCOL section 5). */
-#include "client/cli/client_options.h"
+#include "client/cli/sti.h"
 #include "common/clock.h"
 #include "common/passport.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,105 +14,6 @@ struct request {
     const char *ca_state, *cert, *at;
     int64_t now;
 };
-
-/* ---- what to trust ---- */
-
-/* The accepted list of STI-CAs. An expired one is no ground for trust. */
-static enum sticps_err add_ca_list(struct sticps_client *client, int64_t now,
-                                   struct anchors *anchors, struct sticps_error *err)
-{
-    enum sticps_err code = sticps_list_load(client, STICPS_LIST_CA, err);
-    if (code != STICPS_OK)
-        return code;
-    struct sticps_list *list = sticps_list_held(client, STICPS_LIST_CA);
-    if (sticps_list_exp(list) <= now)
-        code = fail(err, STICPS_ERR_LIST_EXPIRED, sticps_list_source(list),
-                    "the held list of STI-CAs has expired; fetch a newer one");
-    for (size_t i = 0; i < sticps_list_count(list) && code == STICPS_OK; i++) {
-        const char *pem = sticps_list_value(list, i);
-        code = anchors_add(anchors, pem, strlen(pem), STICPS_ERR_STATE, err);
-    }
-    sticps_list_unref(list);
-    return code;
-}
-
-static enum sticps_err collect_anchors(const struct request *request, struct sticps_client *client,
-                                       struct anchors **out, struct sticps_error *err)
-{
-    struct anchors *anchors = NULL;
-    enum sticps_err code = anchors_new(&anchors, err);
-    const struct cli_texts *files = &request->client.anchors;
-    for (size_t i = 0; i < files->len && code == STICPS_OK; i++)
-        code = anchors_add_file(anchors, files->items[i], err);
-    if (code == STICPS_OK && request->ca_state != NULL)
-        code = add_ca_list(client, request->now, anchors, err);
-    if (code == STICPS_OK)
-        *out = anchors;
-    else
-        anchors_free(anchors);
-    return code;
-}
-
-/* NULL without --crl. Its signer is the STI-PA, which is no STI-CA, so it is named. */
-static enum sticps_err load_crl(const struct request *request, struct crl **out,
-                                struct sticps_error *err)
-{
-    struct anchors *signers = NULL;
-    if (request->client.crl == NULL)
-        return STICPS_OK;
-    enum sticps_err code = anchors_new(&signers, err);
-    if (code == STICPS_OK)
-        code = anchors_add_file(signers, request->client.crl_signer, err);
-    if (code == STICPS_OK)
-        code = crl_load(request->client.crl, out, err);
-    if (code == STICPS_OK)
-        code = crl_check(*out, signers, request->now, STICPS_ERR_FILE, err);
-    anchors_free(signers);
-    return code;
-}
-
-/* ---- the certificate ---- */
-
-struct fetched {
-    bool done;
-    enum sticps_err code;
-    struct sticps_error err;
-    struct cert_chain *chain;
-};
-
-static void on_chain(void *ctx, enum sticps_err code, const struct sticps_error *err,
-                     const char *pem, size_t len, int64_t expires_at)
-{
-    struct fetched *fetched = ctx;
-    (void)expires_at;
-    fetched->done = true;
-    fetched->code = code;
-    fetched->err = *err;
-    if (code == STICPS_OK)
-        fetched->code = cert_chain_parse(pem, len, STICPS_ERR_BAD_IDENTITY_INFO, &fetched->chain,
-                                         &fetched->err);
-}
-
-/* The client in a loop of one's own, as client.h describes it. */
-static enum sticps_err fetch_chain(struct sticps_client *client, const char *x5u,
-                                   struct cert_chain **out, struct sticps_error *err)
-{
-    struct fetched fetched = {.done = false};
-    sticps_x5u_fetch(client, x5u, on_chain, &fetched);
-    enum sticps_err code = STICPS_OK;
-    while (!fetched.done && code == STICPS_OK) {
-        struct pollfd fd = {.fd = sticps_client_fd(client), .events = POLLIN};
-        poll(&fd, 1, -1);
-        code = sticps_client_process(client, err);
-    }
-    if (code == STICPS_OK && fetched.code != STICPS_OK) {
-        code = fetched.code;
-        *err = fetched.err;
-    }
-    if (code == STICPS_OK)
-        *out = fetched.chain;
-    return code;
-}
 
 /* ---- the verdict ---- */
 
@@ -129,7 +29,7 @@ static enum sticps_err obtain_chain(const struct request *request, struct sticps
 {
     if (request->cert != NULL)
         return cert_chain_load(request->cert, &verdict->chain, err);
-    enum sticps_err code = fetch_chain(client, verdict->passport->x5u, &verdict->chain, err);
+    enum sticps_err code = sti_fetch_chain(client, verdict->passport->x5u, &verdict->chain, err);
     verdict->unreachable = code == STICPS_ERR_FETCH;
     if (code == STICPS_ERR_FETCH || code == STICPS_ERR_ADDRESS || code == STICPS_ERR_URL)
         code = err->code = STICPS_ERR_BAD_IDENTITY_INFO;
@@ -144,9 +44,10 @@ static enum sticps_err judge(const struct request *request, struct sticps_client
     struct anchors *anchors = NULL;
     struct crl *crl = NULL;
     rules.lab = request->client.lab;
-    enum sticps_err code = collect_anchors(request, client, &anchors, err);
+    enum sticps_err code = sti_anchors(&request->client.anchors, request->ca_state != NULL, client,
+                                       request->now, &anchors, err);
     if (code == STICPS_OK)
-        code = load_crl(request, &crl, err);
+        code = sti_crl(&request->client, request->now, &crl, err);
     if (code == STICPS_OK)
         code = passport_parse(token, len, &rules, request->now, &verdict->passport, err);
     if (code == STICPS_OK)

@@ -8,8 +8,10 @@ import pytest
 COMMANDS = [
     "list fetch", "list show", "list reset", "npdb build", "npdb lookup", "resolve", "passport sign",
     "passport inspect", "passport verify", "deliver", "retrieve", "provision get", "provision put", "provision delete",
+    "doctor",
 ]  # fmt: skip
-NETWORK = {"list fetch", "passport verify", "deliver", "retrieve", "provision get", "provision put", "provision delete"}
+NETWORK = {"list fetch", "passport verify", "deliver", "retrieve", "provision get", "provision put", "provision delete",
+           "doctor"}  # fmt: skip
 
 
 def test_version(cli):

@@ -1,0 +1,66 @@
+"""`sticps doctor list` gives the verdict of `sticps list fetch`, by the same name and exit status, and writes
+nothing: every test of a hostile list is run once more with the doctor in front of each fetch."""
+
+import hashlib
+
+import pytest
+from hostile import StiPa
+
+from test_list_fetch import *  # noqa: F401,F403
+from test_list_revocation import *  # noqa: F401,F403
+from test_list_rules import *  # noqa: F401,F403
+
+del test_a_drip_meets_the_deadline  # noqa: F821: it measures how long one fetch takes, and here are two
+
+
+def fingerprint(folder):
+    """What is in a folder: names, kinds, times of change and contents."""
+    if not folder.is_dir():
+        return folder.exists()
+    return {
+        str(path): (path.lstat().st_mtime_ns, path.is_symlink(), path.is_file() and
+                    hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in [folder, *folder.rglob("*")]
+    }  # fmt: skip
+
+
+class Doctored(StiPa):
+    """An StiPa that asks the doctor before it fetches, and compares."""
+
+    compared = 0
+
+    def fetch(self, *args, url=None, lab=True, **kw):
+        options = ["--url", url or self.url, "--anchor", self.anchor, "--state", self.state]
+        options += ["--tls-ca", self.pki.tls_ca, "--timeout", "20", *(["--lab"] if lab else []), *args]
+        before, requests = fingerprint(self.state), list(self.server.requests)
+        said, steps = self.cli.json("doctor", "list", *options, **kw)
+        assert fingerprint(self.state) == before, "the doctor changed the state"
+        self.server.requests[:] = requests
+        status, answer = super().fetch(*args, url=url, lab=lab, **kw)
+        self.compare(said, steps, status, answer)
+        return status, answer
+
+    def compare(self, said, steps, status, answer):
+        assert said == status, (steps, answer)
+        if isinstance(steps, dict):  # the command line itself
+            assert (status, steps["code"]) == (1, answer["code"])
+            return
+        failed = [step for step in steps if step["result"] == "failed"]
+        assert [step["code"] for step in failed] == ([answer["code"]] if status else []), (steps, answer)
+        assert all(step["cause"] and step["remedy"] for step in steps if step["result"] != "ok")
+        if status == 0:
+            word = "would be taken" if answer["status"] == "taken" else "is the one that is held"
+            assert steps[-1]["step"] == "verdict" and word in steps[-1]["looked"]
+        Doctored.compared += 1
+
+
+@pytest.fixture
+def pa(cli, pki, tmp_path):
+    one = Doctored(cli, pki, tmp_path)
+    yield one
+    one.server.close()
+
+
+def test_the_doctor_was_asked():
+    """Runs last in this file: nothing above would notice if the fixture were another."""
+    assert Doctored.compared > 100
