@@ -43,6 +43,9 @@ static void fetch_free(struct list_fetch *fetch)
 static void finish(struct list_fetch *fetch, enum sticps_err code, const struct sticps_error *err,
                    const struct sticps_list_result *result)
 {
+    const struct list_watch *watch = fetch->source->watch;
+    if (watch != NULL)
+        watch->ended(watch->ctx, code, err);
     fetch->callback(fetch->ctx, code, err, result, fetch->retry_after);
     fetch_free(fetch);
 }
@@ -288,6 +291,8 @@ void list_source_fetch(const struct list_source *source, const struct list_reque
     fetch->retry_after = -1;
     fetch->callback = callback;
     fetch->ctx = ctx;
+    if (source->watch != NULL)
+        source->watch->began(source->watch->ctx, request->from);
     enum sticps_err code = begin(fetch, &err);
     if (code != STICPS_OK)
         finish(fetch, code, &err, NULL);

@@ -12,10 +12,12 @@
  * the loop's thread; what is shown is borrowed until the function returns. */
 struct list_watch {
     void *ctx;
+    void (*began)(void *ctx, const char *from);                        /* a URL or a file */
     void (*answer)(void *ctx, const struct fetch_answer *answer);      /* whole, of any status */
     void (*opened)(void *ctx, const struct list_candidate *candidate); /* passed rules 2 and 3 */
     void (*chain)(void *ctx, const struct cert_chain *chain);          /* to be judged by rule 4 */
     void (*payload)(void *ctx, const struct signed_list *payload);     /* passed rules 4 to 7 */
+    void (*ended)(void *ctx, enum sticps_err code, const struct sticps_error *err);
 };
 
 /* What a fetch works with; all outlive it. */

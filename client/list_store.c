@@ -22,7 +22,7 @@ struct list_store {
     enum sticps_list_kind kind;
     bool rehearsal;
     int lock_fd;  /* -1 while unlocked */
-    char *memory; /* the state as JSON, without a directory */
+    char *memory; /* the state as JSON, without a directory or in a rehearsal */
     size_t memory_len;
 };
 
@@ -189,11 +189,12 @@ enum sticps_err list_store_read(struct list_store *store, struct list_state *out
     size_t len = 0;
     struct list_state state = {0};
     enum sticps_err code = STICPS_OK;
-    if (store->dir != NULL)
+    bool on_disk = store->dir != NULL && store->memory == NULL;
+    if (on_disk)
         code = read_state_file(store->path, &text, &len, err);
-    const char *json = store->dir != NULL ? text : store->memory;
+    const char *json = on_disk ? text : store->memory;
     if (code == STICPS_OK && json != NULL)
-        code = list_json_read(json, store->dir != NULL ? len : store->memory_len, &state, err);
+        code = list_json_read(json, on_disk ? len : store->memory_len, &state, err);
     if (code == STICPS_OK)
         code = check_payload(store, &state, err);
     if (code == STICPS_ERR_STATE && text != NULL) {
@@ -273,12 +274,10 @@ enum sticps_err list_store_write(struct list_store *store, const struct list_sta
 {
     char *text = NULL;
     size_t len = 0;
-    if (store->rehearsal)
-        return STICPS_OK;
     enum sticps_err code = list_json_write(state, &text, &len, err);
     if (code != STICPS_OK)
         return code;
-    if (store->dir != NULL) {
+    if (store->dir != NULL && !store->rehearsal) {
         code = write_file(store, text, len, err);
         free(text);
         return code;

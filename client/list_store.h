@@ -19,8 +19,8 @@ enum sticps_err list_store_new(const char *dir, enum sticps_list_kind kind, stru
                                struct sticps_error *err) STICPS_MUST_CHECK;
 void list_store_free(struct list_store *store); /* accepts NULL */
 
-/* From now on nothing is made, locked or written, as if it had been: for who only wants to know
- * what would happen. */
+/* From now on nothing is made, locked or written but in memory, over what the directory has: for
+ * who only wants to know what would happen. */
 void list_store_rehearse(struct list_store *store);
 
 /* Reads the state as it is now. *out is empty on a first start; the caller clears it. */

@@ -39,18 +39,19 @@ static bool find_subject(const struct cli_texts *rest, enum subject *out)
 static const char *missing(const struct doctor *doctor, enum subject subject)
 {
     const struct client_options *o = &doctor->o;
-    if (subject == LIST && (doctor->url == NULL || o->anchors.len == 0))
-        return "doctor list wants --url and --anchor";
+    bool sources = o->list_urls.len + o->list_files.len > 0;
+    if (subject == LIST && (!sources || o->anchors.len == 0))
+        return "doctor list wants --url or --file, and --anchor";
     if (subject == NUMBER && (o->npdb.len == 0 || o->state == NULL))
         return "doctor number wants --npdb and --state";
     if (subject == X5U && (o->crl == NULL) != (o->crl_signer == NULL))
         return "--crl goes with --crl-signer, the certificate that the STI-PA signs it with";
     if (subject == X5U && doctor->ca_state != NULL && o->state != NULL)
         return "--ca-state and --state are not for the same question";
-    if (subject == ALL && doctor->url != NULL && o->anchors.len == 0)
-        return "--url wants --anchor";
-    if (subject == ALL && doctor->url == NULL && o->state == NULL && o->npdb.len == 0 &&
-        o->anchors.len == 0 && o->crl == NULL)
+    if (subject == ALL && sources && o->anchors.len == 0)
+        return "--url and --file want --anchor";
+    if (subject == ALL && !sources && o->state == NULL && o->npdb.len == 0 && o->anchors.len == 0 &&
+        o->crl == NULL)
         return "nothing to look at: name what the client uses (--url, --anchor, --state, --npdb, "
                "--crl), or a subject; see sticps doctor --help";
     return NULL;
@@ -82,7 +83,7 @@ static void examine_all(struct doctor *doctor)
     if (doctor->o.state != NULL)
         usable = doctor_state(doctor);
     doctor_npdb(doctor);
-    if (doctor->url != NULL && usable)
+    if (doctor->o.list_urls.len + doctor->o.list_files.len > 0 && usable)
         doctor_list(doctor);
     else if (doctor->o.crl != NULL)
         doctor_crl(doctor);
@@ -93,6 +94,8 @@ static void examine(struct doctor *doctor, enum subject subject, const char *arg
     struct sticps_error err = {0};
     if (subject == ALL || subject == LIST)
         doctor_anchors(doctor);
+    if ((subject == ALL || subject == LIST) && !doctor_list_urls(doctor))
+        return;
     if (make_client(doctor, subject, &err) != STICPS_OK) {
         step_fail(report_add(&doctor->report, "client", "options", "%s", ""), &err, NULL);
         return;
@@ -122,7 +125,8 @@ static int run(int argc, char **argv)
     struct doctor doctor = {.o.deadline_ms = 5000, .now = clock_now(&clock_system)};
     struct client_options *o = &doctor.o;
     const struct cli_option options[] = {
-        {"url", 0, CLI_TEXT, &doctor.url, "URL", "of the list", false, 0, 0},
+        {"url", 0, CLI_TEXTS, &o->list_urls, "URL", "of the list", false, 0, 0},
+        {"file", 0, CLI_TEXTS, &o->list_files, "FILE", "a copy of the list", false, 0, 0},
         {"anchor", 0, CLI_TEXTS, &o->anchors, "PEM", "STI-PA's certificate; STI-CA's for x5u",
          false, 0, 0},
         {"state", 0, CLI_TEXT, &o->state, "DIR", "folder of the held lists", false, 0, 0},

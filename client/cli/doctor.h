@@ -13,7 +13,6 @@ struct fetch_answer;
 
 struct doctor {
     struct client_options o;
-    const char *url;      /* of a list, or NULL */
     const char *ca_state; /* folder of a list of STI-CAs, or NULL */
     int64_t now;          /* Unix seconds */
     struct report report;
@@ -30,6 +29,7 @@ void doctor_npdb(struct doctor *doctor);
 
 /* ---- the subjects ---- */
 
+bool doctor_list_urls(struct doctor *doctor); /* false, with failed steps, for what is none */
 void doctor_list(struct doctor *doctor);
 void doctor_x5u(struct doctor *doctor, const char *url);
 void doctor_cps(struct doctor *doctor, const char *url);

@@ -134,7 +134,7 @@ static void tell_state(struct doctor *doctor, const char *name, const struct lis
     if (state->jws == NULL) {
         struct report_step *step = report_add(&doctor->report, "state", name,
                                               "no list; the floor is %" PRId64, state->floor);
-        if (doctor->url == NULL)
+        if (doctor->o.list_urls.len + doctor->o.list_files.len == 0)
             step_warn(step, sticps_err_name(STICPS_ERR_NO_LIST),
                       "Fetch one with sticps list fetch.",
                       "no number has a CPS until there is one");

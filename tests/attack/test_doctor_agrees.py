@@ -4,7 +4,7 @@ nothing: every test of a hostile list is run once more with the doctor in front 
 import hashlib
 
 import pytest
-from hostile import StiPa
+from hostile import Hostile, StiPa, reply
 
 from test_list_fetch import *  # noqa: F401,F403
 from test_list_revocation import *  # noqa: F401,F403
@@ -64,3 +64,53 @@ def pa(cli, pki, tmp_path):
 def test_the_doctor_was_asked():
     """Runs last in this file: nothing above would notice if the fixture were another."""
     assert Doctored.compared > 100
+
+
+@pytest.fixture
+def mirror(pki):
+    server = Hostile(pki.crt("repo-tls"), pki.key("repo-tls"))
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("case", ["disagrees", "rolls back", "is away", "both are refused"])
+def test_several_sources(pa, cli, pki, mirror, case):
+    """Each source has its steps; what one gets wrong is a warning while another satisfies."""
+    pa.take(pa.list(5))
+    pa.serve(pa.list(6))
+    if case in ("rolls back", "both are refused"):
+        mirror.routes["/list"] = reply(pa.list(4))
+    elif case == "disagrees":
+        mirror.routes["/list"] = reply(pa.list(6, {}))
+    if case == "both are refused":
+        pa.serve(pa.list(5, {"9999": "https://a.example.com/x"}))
+    options = ["--url", pa.url, "--url", mirror.url + "/list", "--anchor", pa.anchor, "--state", pa.state]
+    options += ["--tls-ca", pki.tls_ca, "--lab"]
+    said, steps = cli.json("doctor", "list", *options)
+    status, answer = cli.json("list", "fetch", *options)
+    assert said == status == (2 if case == "both are refused" else 0)
+    bad = [step["code"] for step in steps if step["result"] == ("failed" if status else "warning")]
+    if status:
+        assert bad == ["EQUIVOCATION", "ROLLBACK"] and answer["code"] in bad
+    else:
+        assert bad == [one["code"] for one in answer["failed"]] == [
+            {"disagrees": "EQUIVOCATION", "rolls back": "ROLLBACK", "is away": "FETCH"}[case]
+        ]
+        assert "would be taken, after 5" in steps[-1]["looked"]
+
+
+def test_a_file(pa, cli, pki, tmp_path):
+    """A copy of the list, where no URL gives one."""
+    pa.take(pa.list(5))
+    copy = tmp_path / "copy.jwt"
+    for content, code in ((pa.list(6), None), (pa.list(4), "ROLLBACK"), (None, "FETCH")):
+        copy.unlink(missing_ok=True)
+        if content:
+            copy.write_text(content)
+        options = ["--file", copy, "--anchor", pa.anchor, "--state", pa.state, "--tls-ca", pki.tls_ca, "--lab"]
+        options += ["--x5u-host", "127.0.0.1"]
+        said, steps = cli.json("doctor", "list", *options)
+        status, _ = cli.json("list", "fetch", *options)
+        assert said == status
+        assert [step["code"] for step in steps if step["result"] == "failed"] == ([code] if code else [])
+        assert "list.file" in [f"{step['subject']}.{step['step']}" for step in steps]
