@@ -8,38 +8,7 @@ import uuid
 
 import jwt
 import pytest
-from lib.net import wait_until
 from lib.passport import b64url_decode, make_passport
-
-
-@pytest.fixture(scope="module")
-def path(registry, cps, cert_server, cli, pki, tmp_path_factory):
-    """Registry and CPS running, SPC 1234 provisioned and published, the list fetched, a portability file built."""
-
-    class Path:
-        pass
-
-    p = Path()
-    p.dir = tmp_path_factory.mktemp("path")
-    p.registry, p.cps, p.cert_server = registry(), cps(), cert_server
-    p.sp = p.registry.add_sp("alpha", "1234")
-    p.url = p.cps.company_url("1234")
-    p.first = p.registry.list_token()
-    reply = p.sp.put("/api/v1/account/alpha/cps/1234", {"url": p.url})
-    assert reply.status == 201, reply.body
-    p.token = wait_until(
-        lambda: token if (token := p.registry.list_token()) != p.first else None, 2, what="publication"
-    )
-    (p.dir / "blocks.csv").write_text("1202555,5678\n1303555,1234\n")
-    (p.dir / "ports.csv").write_text("12025550123,13035550000\n")
-    p.npdb, p.state = p.dir / "numbers.npdb", p.dir / "state"
-    done = cli("npdb", "build", "--blocks", p.dir / "blocks.csv", "--ports", p.dir / "ports.csv", "-o", p.npdb)
-    assert done.returncode == 0, done.stderr
-    p.net = ("--tls-ca", pki.tls_ca, "--lab")
-    done = cli("list", "fetch", "--url", f"{p.registry.base_url}/download/v1/cps-list", "--anchor", pki.list_anchor,
-               "--state", p.state, *p.net)
-    assert done.returncode == 0, done.stderr
-    return p
 
 
 def segments(token):
@@ -138,15 +107,8 @@ def test_resolve_says_why_there_is_none(path, cli, number, reason):
     assert reason in done.stdout + done.stderr
 
 
-def sign(path, cli, pki, dest, *extra):
-    done = cli("passport", "sign", "--key", pki.key("sp2"), "--x5u", path.cert_server.url + "/sp2.crt", "--attest",
-               "A", "--orig", "12015550100", "--dest", dest, *extra, *path.net[2:])
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def test_deliver_and_retrieve(path, cli, pki):
-    token = sign(path, cli, pki, "12025550123")
+def test_deliver_and_retrieve(path, cli, passport):
+    token = passport("12025550123")
     done = cli("deliver", "--state", path.state, "--npdb", path.npdb, *path.net, input=token)
     assert done.returncode == 0, done.stderr
     reply = path.cps.retrieve("12025550123", "12015550100")
@@ -181,8 +143,8 @@ def test_secsipidx_makes_one_that_the_cps_takes(path, pki):
     assert path.cps.deliver(identity).code == "MALFORMED"
 
 
-def test_secsipidx_accepts_one_of_ours(path, cli, pki, tmp_path):
-    token = sign(path, cli, pki, "12025550123")
+def test_secsipidx_accepts_one_of_ours(path, pki, passport, tmp_path):
+    token = passport("12025550123")
     x5u = path.cert_server.url + "/sp2.crt"
     identity = tmp_path / "identity"
     identity.write_text(f"{token};info=<{x5u}>;alg=ES256;ppt=shaken")
@@ -197,8 +159,8 @@ def test_secsipidx_accepts_one_of_ours(path, cli, pki, tmp_path):
     assert check("sp1") != 0
 
 
-def test_ours_is_in_lexicographic_order_without_white_space(path, cli, pki):
-    header, payload, _ = segments(sign(path, cli, pki, "12025550123"))
+def test_ours_is_in_lexicographic_order_without_white_space(passport):
+    header, payload, _ = segments(passport("12025550123"))
     for text in (header, payload):
         assert text.decode() == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
 

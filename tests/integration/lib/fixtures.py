@@ -151,3 +151,50 @@ def new_cert_server(pki):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="module")
+def path(registry, cps, cert_server, cli, pki, tmp_path_factory):
+    """The way of a call: registry and CPS running, SPC 1234 of account alpha provisioned and published, the list
+    fetched, a portability file built. Proofs by STI certificate are taken."""
+
+    class Path:
+        pass
+
+    p = Path()
+    p.dir = tmp_path_factory.mktemp("path")
+    (p.dir / "cas").mkdir()
+    (p.dir / "cas/sti-ca.pem").write_bytes(pki.pem("sti-ca"))
+    p.registry = registry(ca_list={"directory": str(p.dir / "cas")}, tls_ca=str(pki.tls_ca))
+    p.cps, p.cert_server = cps(), cert_server
+    p.sp = p.registry.add_sp("alpha", "1234")
+    p.url = p.cps.company_url("1234")
+    p.first = p.registry.list_token()
+    reply = p.sp.put("/api/v1/account/alpha/cps/1234", {"url": p.url})
+    assert reply.status == 201, reply.body
+    p.token = net.wait_until(
+        lambda: token if (token := p.registry.list_token()) != p.first else None, 30, what="publication"
+    )
+    (p.dir / "blocks.csv").write_text("1202555,5678\n1303555,1234\n")
+    (p.dir / "ports.csv").write_text("12025550123,13035550000\n")
+    p.npdb, p.state = p.dir / "numbers.npdb", p.dir / "state"
+    done = cli("npdb", "build", "--blocks", p.dir / "blocks.csv", "--ports", p.dir / "ports.csv", "-o", p.npdb)
+    assert done.returncode == 0, done.stderr
+    p.net = ("--tls-ca", pki.tls_ca, "--lab")
+    p.list_url = f"{p.registry.base_url}/download/v1/cps-list"
+    done = cli("list", "fetch", "--url", p.list_url, "--anchor", pki.list_anchor, "--state", p.state, *p.net)
+    assert done.returncode == 0, done.stderr
+    return p
+
+
+@pytest.fixture(scope="module")
+def passport(path, cli, pki):
+    """A function that signs as SP 5678: passport(dest, *further_arguments) → a compact PASSporT from 12015550100."""
+
+    def sign(dest, *extra):
+        done = cli("passport", "sign", "--key", pki.key("sp2"), "--x5u", path.cert_server.url + "/sp2.crt", "--attest",
+                   "A", "--orig", "12015550100", "--dest", dest, *extra, "--lab")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return sign
