@@ -1,6 +1,5 @@
 /* The sending half of an STI-AS: each PASSporT on standard input goes to the CPSs of its called numbers.
- *     cc sti-as.c -o sti-as $(pkg-config --cflags --libs sticps)
- *     sticps passport sign … | ./sti-as ANCHOR.pem STATE-DIR LIST-URL NUMBERS.npdb */
+ *   cc sti-as.c -o sti-as $(pkg-config --cflags --libs sticps); sticps passport sign … | ./sti-as … */
 #include <sticps/sticps.h>
 #include <stdio.h>
 #include <string.h>

@@ -12,7 +12,8 @@ from lib.pki import ROOT
 EXAMPLES = {page.stem: code for page in manual.PAGES for code in manual.examples(page)}
 EXAMPLES |= {source.stem: source.read_text() for source in (ROOT / "docs/examples").glob("*.c")}
 
-# What a reader's own machine does not need: the servers here are on loopback and have a TLS root of their own.
+# What a reader's own machine does not need: the servers here are on loopback, have a TLS root of their own, and
+# share the machine with other tests.
 LAB = """
 #include <sticps/sticps.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ static inline struct sticps_options *lab_options_new(void)
 {
     struct sticps_options *options = sticps_options_new();
     sticps_options_set_lab(options, true);
+    sticps_options_set_deliver_timeout(options, 20000);
     if (sticps_options_add_tls_ca_file(options, getenv("LAB_TLS_CA"), NULL) != STICPS_OK)
         abort();
     return options;
@@ -40,12 +42,13 @@ RUNS = {
     "sticps_npdb": ("{blocks} {ports} {new}.npdb 2025550123", 0, "1 ported; 12025550123: ported 13035550000 1234\n"),
     "sticps_options": ("{new} {list} {anchor}", 0, "info list OK: list 2 is taken, after 0 ({list})\n"),
     "sticps_provision": ("{registry} alpha 1234 {sp1_key} {x5u} {url}", 0, '{{…"url" : "{url}"…}}\n'),
+    "sticps_refresh": ("{anchor} {new} {list}.gone {file}", 0, "list 2 from {file}\n"),
     "sticps_resolve": ("{state} {npdb} +1-202-555-0123 3035550199 2025550124", 0,
                        "12025550123 ported to 1234: {url}\n13035550199 1234: {url}\n12025550124 5678: CARRIER_HAS_NO_CPS\n"
                        "…"),
     "sticps_x5u": ("{x5u}", 0, "-----BEGIN CERTIFICATE-----…-----END CERTIFICATE-----\ngood until …, … bytes\n"),
 }
-DELIVERY = ("sticps_deliver", "sticps_retrieve", "sti-as")  # in tests of their own below
+DELIVERY = ("sticps_deliver", "sticps_inbox", "sticps_retrieve", "sti-as")  # in tests of their own below
 
 
 def matches(expected, printed):
@@ -95,7 +98,8 @@ def test_example(run, path, pki, tmp_path, name):
     arguments, status, expected = RUNS[name]
     facts = {"anchor": pki.list_anchor, "state": path.state, "list": path.list_url, "npdb": path.npdb, "url": path.url,
              "new": tmp_path / "new", "blocks": path.dir / "blocks.csv", "ports": path.dir / "ports.csv",
-             "registry": path.registry.base_url, "sp1_key": pki.key("sp1"), "x5u": path.cert_server.url + "/sp1.crt"}
+             "registry": path.registry.base_url, "file": path.dir / "list.jwt", "sp1_key": pki.key("sp1"), "x5u": path.cert_server.url + "/sp1.crt"}
+    facts["file"].write_text(path.token)
     done = run(name, *arguments.format(**facts).split())
     printed = done.stdout if done.stdout else done.stderr
     assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
@@ -111,6 +115,14 @@ def test_a_passport_is_delivered_and_retrieved(run, path, passport):
     assert (done.returncode, done.stdout) == (0, token + "\n"), done.stderr
     done = run("sticps_retrieve", *ask)
     assert done.returncode == 2 and done.stderr.startswith("NOT_FOUND: "), done.stderr
+
+
+def test_results_are_collected(run, path, passport):
+    tokens = [passport("12025550123"), passport("12025550124"), passport("12025550123", "--iat", "1700000000")]
+    done = run("sticps_inbox", path.state, path.npdb, input="\n".join(tokens))
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == ["1: OK", "2: CARRIER_HAS_NO_CPS", "3: REJECTED"]
+    assert path.cps.retrieve("12025550123", "12015550100").json["passports"] == [tokens[0]]
 
 
 def test_an_old_passport_is_refused(run, path, passport):
