@@ -247,7 +247,7 @@ void sticps_x5u_fetch(struct sticps_client *client, const char *url, sticps_x5u_
 void sticps_x5u_forget(struct sticps_client *client, const char *url)
 {
     if (client_check(client, NULL) == STICPS_OK)
-        x5u_cache_forget(client->x5u, url);
+        x5u_cache_doubt(client->x5u, url);
 }
 
 /* ---- lists ---- */

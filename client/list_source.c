@@ -152,7 +152,7 @@ static void on_chain(void *ctx, enum sticps_err code, const struct sticps_error 
     if ((code == STICPS_ERR_SIGNER || code == STICPS_ERR_SIGNATURE) && fetch->chain_cached &&
         fetch->phase == PHASE_SIGNER) {
         fetch->phase = PHASE_SIGNER_AGAIN;
-        x5u_cache_forget(fetch->source->x5u, fetch->candidate.header.x5u);
+        x5u_cache_doubt(fetch->source->x5u, fetch->candidate.header.x5u);
         ask_for_chain(fetch);
         return;
     }

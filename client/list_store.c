@@ -2,6 +2,7 @@
 
 #include "client/list.h"
 #include "client/list_json.h"
+#include "client/state_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,12 +27,6 @@ struct list_store {
     size_t memory_len;
 };
 
-static char *path_in(const char *dir, const char *name, const char *suffix)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s/%s%s", dir, name, suffix) < 0 ? NULL : path;
-}
-
 enum sticps_err list_store_new(const char *dir, enum sticps_list_kind kind, struct list_store **out,
                                struct sticps_error *err)
 {
@@ -43,9 +38,9 @@ enum sticps_err list_store_new(const char *dir, enum sticps_list_kind kind, stru
     if (dir != NULL) {
         const char *name = kind == STICPS_LIST_CPS ? "cps-list" : "ca-list";
         store->dir = strdup(dir);
-        store->path = path_in(dir, name, ".json");
-        store->temp_path = path_in(dir, name, ".json.tmp");
-        store->lock_path = path_in(dir, name, ".lock");
+        store->path = state_file_path(dir, name, ".json");
+        store->temp_path = state_file_path(dir, name, ".json.tmp");
+        store->lock_path = state_file_path(dir, name, ".lock");
         if (!store->dir || !store->path || !store->temp_path || !store->lock_path) {
             list_store_free(store);
             return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
@@ -114,53 +109,6 @@ void list_store_unlock(struct list_store *store)
 
 /* ---- reading ---- */
 
-static enum sticps_err unreadable(struct sticps_error *err, const char *path, const char *why)
-{
-    return fail(err, STICPS_ERR_STATE, path, "the state cannot be read: %s", why);
-}
-
-/* *text stays NULL when there is no file. */
-static enum sticps_err read_state_file(const char *path, char **text, size_t *len,
-                                       struct sticps_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT)
-        return STICPS_OK;
-    if (fd < 0)
-        return unreadable(err, path, strerror(errno));
-    enum sticps_err code = STICPS_OK;
-    char *data = NULL;
-    size_t got = 0;
-    struct stat stat;
-    if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_size > MAX_FILE) {
-        code = unreadable(err, path, "not a regular file of a possible size");
-        goto cleanup;
-    }
-    size_t size = (size_t)stat.st_size;
-    data = malloc(size + 1);
-    if (data == NULL) {
-        code = fail(err, STICPS_ERR_NO_MEMORY, path, "out of memory");
-        goto cleanup;
-    }
-    while (got < size) {
-        ssize_t n = read(fd, data + got, size - got);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            code = unreadable(err, path, n < 0 ? strerror(errno) : "it became shorter");
-            goto cleanup;
-        }
-        got += (size_t)n;
-    }
-    *text = data;
-    *len = got;
-    data = NULL;
-cleanup:
-    free(data);
-    close(fd);
-    return code;
-}
-
 /* The held list is what the state says of it. */
 static enum sticps_err check_payload(const struct list_store *store, const struct list_state *state,
                                      struct sticps_error *err)
@@ -191,7 +139,7 @@ enum sticps_err list_store_read(struct list_store *store, struct list_state *out
     enum sticps_err code = STICPS_OK;
     bool on_disk = store->dir != NULL && store->memory == NULL;
     if (on_disk)
-        code = read_state_file(store->path, &text, &len, err);
+        code = state_file_read(store->path, MAX_FILE, &text, &len, err);
     const char *json = on_disk ? text : store->memory;
     if (code == STICPS_OK && json != NULL)
         code = list_json_read(json, on_disk ? len : store->memory_len, &state, err);
@@ -216,59 +164,6 @@ enum sticps_err list_store_read(struct list_store *store, struct list_state *out
 
 /* ---- writing ---- */
 
-static bool write_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        text += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-static bool sync_dir(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return ok;
-}
-
-static enum sticps_err write_file(const struct list_store *store, const char *text, size_t len,
-                                  struct sticps_error *err)
-{
-    /* The name is fixed: under the lock it is ours, and what a crash left there is overwritten. */
-    int fd = open(store->temp_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0)
-        return fail(err, STICPS_ERR_FILE, store->temp_path, "cannot be written: %s",
-                    strerror(errno));
-    bool ok = write_all(fd, text, len) && fsync(fd) == 0;
-    int saved = errno;
-    if (close(fd) < 0 && ok) {
-        saved = errno;
-        ok = false;
-    }
-    if (ok && rename(store->temp_path, store->path) < 0) {
-        saved = errno;
-        ok = false;
-    }
-    if (!ok) {
-        unlink(store->temp_path);
-        return fail(err, STICPS_ERR_FILE, store->path, "cannot be written: %s", strerror(saved));
-    }
-    if (!sync_dir(store->dir))
-        return fail(err, STICPS_ERR_FILE, store->dir, "cannot be synced: %s", strerror(errno));
-    return STICPS_OK;
-}
-
 enum sticps_err list_store_write(struct list_store *store, const struct list_state *state,
                                  struct sticps_error *err)
 {
@@ -278,7 +173,8 @@ enum sticps_err list_store_write(struct list_store *store, const struct list_sta
     if (code != STICPS_OK)
         return code;
     if (store->dir != NULL && !store->rehearsal) {
-        code = write_file(store, text, len, err);
+        code = state_file_write(store->dir, store->path, store->temp_path, text, len,
+                                STATE_FILE_DURABLE, err);
         free(text);
         return code;
     }

@@ -1,5 +1,6 @@
 #include "client/x5u_cache.h"
 
+#include "client/x5u_store.h"
 #include "common/cert.h"
 #include "common/url.h"
 
@@ -29,8 +30,10 @@ struct x5u_entry {
     struct x5u_cache *cache;
     enum x5u_state state;
     int64_t until; /* GOOD: expires; FAILED: ask again; Unix seconds */
-    char *pem;     /* GOOD */
+    char *pem;     /* GOOD; FETCHING: the one that is doubted, or NULL */
     size_t pem_len;
+    bool doubted;              /* GOOD: to be fetched anew */
+    int64_t not_doubted_till;  /* a fetch for a doubted one has failed; Unix seconds */
     struct sticps_error error; /* FAILED */
     struct waiter *waiters;    /* FETCHING; whoever comes last stands first */
     char url[];
@@ -40,6 +43,7 @@ struct x5u_cache {
     struct fetcher *fetcher;
     const struct sticps_options *options;
     struct events *events;
+    struct x5u_store *store;   /* NULL: nothing is kept on disk */
     pthread_mutex_t mutex;     /* of the entries */
     struct x5u_entry *entries; /* by URL; the least recently used first */
     unsigned fetching;
@@ -56,8 +60,12 @@ enum sticps_err x5u_cache_new(struct fetcher *fetcher, const struct sticps_optio
     cache->options = options;
     cache->events = events;
     pthread_mutex_init(&cache->mutex, NULL);
-    *out = cache;
-    return STICPS_OK;
+    enum sticps_err code = x5u_store_new(options, &cache->store, err);
+    if (code == STICPS_OK)
+        *out = cache;
+    else
+        x5u_cache_free(cache);
+    return code;
 }
 
 /* ---- entries; all under the mutex ---- */
@@ -97,7 +105,6 @@ static struct x5u_entry *new_entry(struct x5u_cache *cache, const char *url)
         return NULL;
     memcpy(entry->url, url, len + 1);
     entry->cache = cache;
-    entry->state = X5U_FETCHING;
     if (!add_entry(cache, entry)) {
         free(entry);
         return NULL;
@@ -135,6 +142,7 @@ void x5u_cache_free(struct x5u_cache *cache)
     HASH_ITER(hh, cache->entries, entry, next)
     remove_entry(cache, entry);
     pthread_mutex_destroy(&cache->mutex);
+    x5u_store_free(cache->store);
     free(cache);
 }
 
@@ -202,15 +210,23 @@ static struct waiter *settle(struct x5u_entry *entry, enum sticps_err code,
     struct waiter *waiters = in_order(entry->waiters);
     entry->waiters = NULL;
     if (code == STICPS_OK) {
+        free(entry->pem);
         entry->state = X5U_GOOD;
         entry->until = until;
+        entry->doubted = false;
         entry->pem = until > now ? strdup(pem) : NULL;
         entry->pem_len = strlen(pem);
         if (entry->pem == NULL)
             remove_entry(cache, entry);
+    } else if (entry->pem != NULL && entry->until > now) {
+        entry->state = X5U_GOOD;
+        entry->doubted = false;
+        entry->not_doubted_till = now + FAILURE_LIFETIME;
     } else if (code == STICPS_ERR_NO_MEMORY) {
         remove_entry(cache, entry); /* our trouble, not the peer's */
     } else {
+        free(entry->pem);
+        entry->pem = NULL;
         entry->state = X5U_FAILED;
         entry->until = now + FAILURE_LIFETIME;
         entry->error = *err;
@@ -229,11 +245,23 @@ static void on_fetched(void *ctx, enum sticps_err code, const struct sticps_erro
     if (code == STICPS_OK)
         code = read_answer(entry->cache, entry->url, answer, &pem, &until, &err);
     events_note(entry->cache->events, STICPS_EVENT_X5U, code, &err);
+    struct x5u_cache *cache = entry->cache;
+    char *url = pem != NULL ? strdup(entry->url) : NULL; /* the entry may not outlive its end */
     call_waiters(settle(entry, code, &err, pem, until), code, &err, pem, until);
+    if (url != NULL)
+        x5u_store_write(cache->store, url, pem, clock_now(&cache->options->clock), until);
+    free(url);
     free(pem);
 }
 
 /* ---- asking ---- */
+
+/* Under the mutex. */
+static void begin_fetch(struct x5u_cache *cache, struct x5u_entry *entry)
+{
+    entry->state = X5U_FETCHING;
+    cache->fetching++;
+}
 
 static void start_fetch(struct x5u_cache *cache, struct x5u_entry *entry, unsigned timeout_ms)
 {
@@ -262,7 +290,7 @@ static enum lookup look_up(struct x5u_cache *cache, const char *url, struct wait
         *err = entry->error;
         return ANSWERED;
     }
-    if (entry != NULL && entry->state == X5U_GOOD) {
+    if (entry != NULL && entry->state == X5U_GOOD && !entry->doubted) {
         *until = entry->until;
         *pem = strdup(entry->pem);
         if (*pem == NULL)
@@ -270,24 +298,39 @@ static enum lookup look_up(struct x5u_cache *cache, const char *url, struct wait
         return ANSWERED;
     }
     enum lookup result = WAITING;
-    if (entry == NULL) {
+    if (entry == NULL || entry->state == X5U_GOOD) {
         if (cache->fetching >= MAX_FETCHES) {
             fail(err, STICPS_ERR_FETCH, url, "%d certificates are being fetched already; try again",
                  MAX_FETCHES);
             return ANSWERED;
         }
-        entry = new_entry(cache, url);
-        if (entry == NULL) {
+        if (entry == NULL && (entry = new_entry(cache, url)) == NULL) {
             fail(err, STICPS_ERR_NO_MEMORY, url, "out of memory");
             return ANSWERED;
         }
-        cache->fetching++;
+        begin_fetch(cache, entry);
         *started = entry;
         result = STARTED;
     }
     waiter->next = entry->waiters;
     entry->waiters = waiter;
     return result;
+}
+
+/* Takes a chain from the disk when nothing is known of it in memory. Not under the mutex: others
+ * need not wait for the disk. */
+static void load_stored(struct x5u_cache *cache, const char *url)
+{
+    int64_t now = clock_now(&cache->options->clock), until = 0;
+    if (cache->store == NULL)
+        return;
+    pthread_mutex_lock(&cache->mutex);
+    bool known = find_entry(cache, url, now) != NULL;
+    pthread_mutex_unlock(&cache->mutex);
+    char *pem = known ? NULL : x5u_store_read(cache->store, url, now, &until);
+    if (pem != NULL)
+        x5u_cache_offer(cache, url, pem, strlen(pem), until);
+    free(pem);
 }
 
 void x5u_cache_get(struct x5u_cache *cache, const char *url, unsigned timeout_ms,
@@ -311,6 +354,7 @@ void x5u_cache_get(struct x5u_cache *cache, const char *url, unsigned timeout_ms
     char *pem = NULL;
     int64_t until = 0;
     struct x5u_entry *started = NULL;
+    load_stored(cache, url);
     pthread_mutex_lock(&cache->mutex);
     enum lookup result = look_up(cache, url, waiter, &started, &pem, &until, &err);
     pthread_mutex_unlock(&cache->mutex);
@@ -326,20 +370,24 @@ void x5u_cache_get(struct x5u_cache *cache, const char *url, unsigned timeout_ms
 bool x5u_cache_holds(struct x5u_cache *cache, const char *url)
 {
     int64_t now = clock_now(&cache->options->clock);
+    load_stored(cache, url);
     pthread_mutex_lock(&cache->mutex);
     const struct x5u_entry *entry = find_entry(cache, url, now);
-    bool holds = entry != NULL && entry->state == X5U_GOOD;
+    bool holds = entry != NULL && entry->state == X5U_GOOD && !entry->doubted;
     pthread_mutex_unlock(&cache->mutex);
     return holds;
 }
 
-void x5u_cache_forget(struct x5u_cache *cache, const char *url)
+void x5u_cache_doubt(struct x5u_cache *cache, const char *url)
 {
+    int64_t now = clock_now(&cache->options->clock);
     struct x5u_entry *entry = NULL;
     pthread_mutex_lock(&cache->mutex);
     HASH_FIND_STR(cache->entries, url, entry);
-    if (entry != NULL && entry->state == X5U_GOOD)
-        remove_entry(cache, entry);
+    if (entry != NULL && entry->state == X5U_GOOD) {
+        int64_t left = entry->not_doubted_till - now; /* more than can be: the clock was set back */
+        entry->doubted = left <= 0 || left > FAILURE_LIFETIME;
+    }
     pthread_mutex_unlock(&cache->mutex);
 }
 

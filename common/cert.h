@@ -32,6 +32,8 @@ X509 *cert_chain_leaf(const struct cert_chain *chain);    /* borrowed */
 EVP_PKEY *cert_chain_key(const struct cert_chain *chain); /* borrowed; the leaf's public key */
 /* Unix seconds; the chain as received is not to be cached beyond the leaf's. */
 int64_t cert_chain_not_after(const struct cert_chain *chain);
+/* Unix seconds: the earliest notAfter of all its certificates; INT64_MIN when one is no time. */
+int64_t cert_chain_first_end(const struct cert_chain *chain);
 /* PEM of the whole chain in the order received, without the text around, NUL-terminated, borrowed.
  */
 const char *cert_chain_pem(const struct cert_chain *chain);

@@ -232,6 +232,19 @@ int64_t cert_chain_not_after(const struct cert_chain *chain)
     return chain->not_after;
 }
 
+int64_t cert_chain_first_end(const struct cert_chain *chain)
+{
+    int64_t first = INT64_MAX;
+    for (int i = 0; i < sk_X509_num(chain->certs); i++) {
+        int64_t end = INT64_MIN;
+        if (!asn1_time_to_unix(X509_get0_notAfter(sk_X509_value(chain->certs, i)), &end))
+            return INT64_MIN;
+        if (end < first)
+            first = end;
+    }
+    return first;
+}
+
 const char *cert_chain_pem(const struct cert_chain *chain)
 {
     return chain->pem;

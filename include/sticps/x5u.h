@@ -1,6 +1,7 @@
 /* Certificates by their x5u, fetched under PROTOCOL section 4: https only, no redirects, the
  * address checked after DNS, 64 KiB, one total deadline, cached by the server's caching headers (24
- * h at most, never past notAfter), failures remembered for 30 s, one fetch at a time per URL.
+ * h at most, never past notAfter) in memory and in the state directory, failures remembered for
+ * 30 s, one fetch at a time per URL.
  *
  * What comes back is a well-formed chain, not a trusted one: checking it is the caller's next step.
  */
@@ -31,8 +32,9 @@ typedef void sticps_x5u_fn(void *ctx, enum sticps_err code, const struct sticps_
 STICPS_EXPORT void sticps_x5u_fetch(struct sticps_client *client, const char *url,
                                     sticps_x5u_fn *callback, void *ctx);
 
-/* Forgets what is cached for a URL, so that the next fetch asks the network: for a caller whose
- * check of a cached chain failed. A remembered failure stays. */
+/* Has the next fetch of a URL ask the network, whatever is cached: for a caller whose check of a
+ * cached chain failed. When that fetch fails, the chain stays for as long as it may be cached, and
+ * this has no effect for 30 s. A remembered failure stays. */
 STICPS_EXPORT void sticps_x5u_forget(struct sticps_client *client, const char *url);
 
 #ifdef __cplusplus

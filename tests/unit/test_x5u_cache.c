@@ -206,6 +206,97 @@ static void test_failures_are_remembered(void **state)
     sticps_client_free(client);
 }
 
+/* ---- on disk ---- */
+
+static struct sticps_client *new_client_on_disk(const char *dir)
+{
+    struct sticps_options *options = sticps_options_new();
+    struct sticps_client *client = NULL;
+    sticps_options_set_lab(options, true);
+    sticps_options_set_clock(options, test_clock, NULL);
+    assert_int_equal(sticps_options_set_state_dir(options, dir, NULL), STICPS_OK);
+    assert_int_equal(sticps_options_add_tls_ca_file(options, server->ca_path, NULL), STICPS_OK);
+    assert_int_equal(sticps_client_new(options, &client, NULL), STICPS_OK);
+    sticps_options_free(options);
+    return client;
+}
+
+/* A new client, as after a restart, asks for /disk; returns how many requests that made. */
+static int fetch_anew(const char *dir, struct got *got)
+{
+    struct sticps_client *client = new_client_on_disk(dir);
+    int requests = fetch(client, "/disk", got);
+    sticps_client_free(client);
+    return requests;
+}
+
+static void test_a_restart_keeps_chains_and_no_failures(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/sticps-x5u-XXXXXX", command[64];
+    struct got got = {0};
+    assert_non_null(mkdtemp(dir));
+    atomic_store(&now, PKI_NOW);
+    tls_server_answer(server, "", "no certificate");
+    assert_int_equal(fetch_anew(dir, &got), 1);
+    assert_int_equal(got.code, STICPS_ERR_BAD_IDENTITY_INFO);
+    tls_server_answer(server, "Cache-Control: max-age=60\r\n", pem);
+    assert_int_equal(fetch_anew(dir, &got), 1);
+    tls_server_status(server, "500 Broken", "", "");
+    assert_int_equal(fetch_anew(dir, &got), 0);
+    assert_int_equal(got.code, STICPS_OK);
+    assert_int_equal(got.expires_at, PKI_NOW + 60);
+    assert_string_equal(got.pem, pem);
+    atomic_store(&now, PKI_NOW - 2 * PKI_DAY); /* set back: 24 h at most, by any clock */
+    assert_int_equal(fetch_anew(dir, &got), 1);
+    atomic_store(&now, PKI_NOW + 60);
+    assert_int_equal(fetch_anew(dir, &got), 1);
+    assert_int_equal(got.code, STICPS_ERR_FETCH);
+    free(got.pem);
+    snprintf(command, sizeof(command), "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
+/* Whoever has a chain doubted, by a bad signature, takes nothing away while its host is out of
+ * reach, and does not make us ask that host all the time. */
+static void test_a_doubted_chain_stays_until_there_is_another(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/sticps-x5u-XXXXXX", command[64];
+    struct got got = {0};
+    assert_non_null(mkdtemp(dir));
+    struct sticps_client *client = new_client_on_disk(dir);
+    atomic_store(&now, PKI_NOW);
+    tls_server_answer(server, "", pem);
+    assert_int_equal(fetch(client, "/disk", &got), 1);
+
+    tls_server_status(server, "500 Broken", "", "");
+    sticps_x5u_forget(client, url_of("/disk"));
+    assert_int_equal(fetch(client, "/disk", &got), 1);
+    assert_int_equal(got.code, STICPS_ERR_FETCH);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fetch(client, "/disk", &got), 0);
+        assert_int_equal(got.code, STICPS_OK);
+        assert_string_equal(got.pem, pem);
+        atomic_store(&now, PKI_NOW + 29);
+        sticps_x5u_forget(client, url_of("/disk"));
+    }
+    assert_int_equal(fetch_anew(dir, &got), 0); /* nor is it gone from the disk */
+
+    tls_server_answer(server, "", other_pem);
+    atomic_store(&now, PKI_NOW + 30);
+    sticps_x5u_forget(client, url_of("/disk"));
+    assert_int_equal(fetch(client, "/disk", &got), 1);
+    assert_string_equal(got.pem, other_pem);
+    assert_int_equal(fetch(client, "/disk", &got), 0);
+    sticps_client_free(client);
+    assert_int_equal(fetch_anew(dir, &got), 0);
+    assert_string_equal(got.pem, other_pem);
+    free(got.pem);
+    snprintf(command, sizeof(command), "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 static void test_refused_urls_are_inline(void **state)
 {
     static const char *const urls[] = {"http://a.example/x", "https://a.example/x?y", "", "x",
@@ -377,6 +468,8 @@ int main(void)
         cmocka_unit_test(test_never_past_not_after),
         cmocka_unit_test(test_cache_hits_are_inline),
         cmocka_unit_test(test_failures_are_remembered),
+        cmocka_unit_test(test_a_restart_keeps_chains_and_no_failures),
+        cmocka_unit_test(test_a_doubted_chain_stays_until_there_is_another),
         cmocka_unit_test(test_refused_urls_are_inline),
         cmocka_unit_test(test_one_fetch_for_many),
         cmocka_unit_test(test_connections_are_kept),
