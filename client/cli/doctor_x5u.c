@@ -81,7 +81,7 @@ void doctor_x5u(struct doctor *doctor, const char *url)
         return;
     }
     size_t blame = net_look(doctor, "x5u", url, client->options->x5u_timeout);
-    enum sticps_err code = sti_fetch_chain(client, url, &chain, &err);
+    enum sticps_err code = sti_fetch_chain(client, url, &chain, NULL, &err);
     net_settle(doctor, "x5u", url, blame, &unseen, &err);
     if (code == STICPS_OK) {
         report_add(&doctor->report, "x5u", "http", "%s: %zu certificates", url,

@@ -22,6 +22,7 @@ struct verdict {
     struct cert_chain *chain;
     struct spc spc;
     bool unreachable; /* the x5u */
+    bool cached;      /* the chain, by an earlier run */
 };
 
 static enum sticps_err obtain_chain(const struct request *request, struct sticps_client *client,
@@ -29,11 +30,40 @@ static enum sticps_err obtain_chain(const struct request *request, struct sticps
 {
     if (request->cert != NULL)
         return cert_chain_load(request->cert, &verdict->chain, err);
-    enum sticps_err code = sti_fetch_chain(client, verdict->passport->x5u, &verdict->chain, err);
+    enum sticps_err code =
+        sti_fetch_chain(client, verdict->passport->x5u, &verdict->chain, &verdict->cached, err);
     verdict->unreachable = code == STICPS_ERR_FETCH;
     if (code == STICPS_ERR_FETCH || code == STICPS_ERR_ADDRESS || code == STICPS_ERR_URL)
         code = err->code = STICPS_ERR_BAD_IDENTITY_INFO;
     return code;
+}
+
+static enum sticps_err check(const struct request *request, struct verdict *verdict,
+                             const struct anchors *anchors, const struct crl *crl,
+                             struct sticps_error *err)
+{
+    enum sticps_err code =
+        sti_certificate_check(verdict->chain, anchors, crl, request->now, NULL, &verdict->spc, err);
+    return code != STICPS_OK ? code
+                             : passport_verify_signature(verdict->passport, verdict->chain, err);
+}
+
+/* A new certificate may stand under the old name: a cached one that fails is fetched once more. */
+static enum sticps_err obtain_and_check(const struct request *request, struct sticps_client *client,
+                                        struct verdict *verdict, const struct anchors *anchors,
+                                        const struct crl *crl, struct sticps_error *err)
+{
+    enum sticps_err code = obtain_chain(request, client, verdict, err);
+    if (code != STICPS_OK)
+        return code;
+    code = check(request, verdict, anchors, crl, err);
+    if (code == STICPS_OK || !verdict->cached)
+        return code;
+    sticps_x5u_forget(client, verdict->passport->x5u);
+    cert_chain_unref(verdict->chain);
+    verdict->chain = NULL;
+    code = obtain_chain(request, client, verdict, err);
+    return code != STICPS_OK ? code : check(request, verdict, anchors, crl, err);
 }
 
 static enum sticps_err judge(const struct request *request, struct sticps_client *client,
@@ -51,12 +81,7 @@ static enum sticps_err judge(const struct request *request, struct sticps_client
     if (code == STICPS_OK)
         code = passport_parse(token, len, &rules, request->now, &verdict->passport, err);
     if (code == STICPS_OK)
-        code = obtain_chain(request, client, verdict, err);
-    if (code == STICPS_OK)
-        code = sti_certificate_check(verdict->chain, anchors, crl, request->now, NULL,
-                                     &verdict->spc, err);
-    if (code == STICPS_OK)
-        code = passport_verify_signature(verdict->passport, verdict->chain, err);
+        code = obtain_and_check(request, client, verdict, anchors, crl, err);
     anchors_free(anchors);
     crl_unref(crl);
     return code;

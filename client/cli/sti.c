@@ -87,10 +87,12 @@ static void on_chain(void *ctx, enum sticps_err code, const struct sticps_error 
 
 /* The client in a loop of one's own, as client.h describes it. */
 enum sticps_err sti_fetch_chain(struct sticps_client *client, const char *x5u,
-                                struct cert_chain **out, struct sticps_error *err)
+                                struct cert_chain **out, bool *cached, struct sticps_error *err)
 {
     struct fetched fetched = {.done = false};
     sticps_x5u_fetch(client, x5u, on_chain, &fetched);
+    if (cached != NULL)
+        *cached = fetched.done && fetched.code == STICPS_OK;
     enum sticps_err code = STICPS_OK;
     while (!fetched.done && code == STICPS_OK) {
         struct pollfd fd = {.fd = sticps_client_fd(client), .events = POLLIN};

@@ -17,9 +17,10 @@ enum sticps_err sti_anchors(const struct cli_texts *files, bool ca_list,
 enum sticps_err sti_crl(const struct client_options *options, int64_t now, struct crl **out,
                         struct sticps_error *err) STICPS_MUST_CHECK;
 
-/* Fetches the chain of an x5u, waiting. The caller's reference. */
+/* Fetches the chain of an x5u, waiting. The caller's reference. *cached (NULL: never mind): it came
+ * from the state directory. */
 enum sticps_err sti_fetch_chain(struct sticps_client *client, const char *x5u,
-                                struct cert_chain **out,
+                                struct cert_chain **out, bool *cached,
                                 struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif
