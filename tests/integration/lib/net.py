@@ -49,15 +49,29 @@ class Reply:
         return problem["code"]
 
 
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP on a socket of the file system."""
+
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self._path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
 class Api:
     """Requests to one server. `token`, when set, goes as a bearer token; `json` or `body` is the body.
 
     A new connection for each request, so that a test may kill the server between two; `session()` keeps one.
-    With a `contract` (lib/contract.py) every answer is judged by it, but for requests that say unjudged=True.
+    With `unix` it is reached by that socket. With a `contract` (lib/contract.py) every answer is judged by it, but for requests that say unjudged=True.
     """
 
-    def __init__(self, base_url, ca=None, token=None, timeout=15.0, client_cert=None, contract=None):
+    def __init__(self, base_url, ca=None, token=None, timeout=15.0, client_cert=None, contract=None, unix=None):
         self.base_url = base_url.rstrip("/")
+        self._unix = unix
         self.token = token
         self.timeout = timeout
         self.contract = contract
@@ -73,7 +87,7 @@ class Api:
 
     def with_token(self, token):
         """The same server, another identity."""
-        other = Api(self.base_url, self._ca, token, self.timeout, contract=self.contract)
+        other = Api(self.base_url, self._ca, token, self.timeout, contract=self.contract, unix=self._unix)
         other._tls = self._tls
         return other
 
@@ -92,7 +106,9 @@ class Api:
         if self._kept:
             return self._kept
         host, port = self._parts.hostname, self._parts.port
-        if self._tls:
+        if self._unix:
+            connection = UnixConnection(self._unix, self.timeout)
+        elif self._tls:
             connection = http.client.HTTPSConnection(host, port, timeout=self.timeout, context=self._tls)
         else:
             connection = http.client.HTTPConnection(host, port, timeout=self.timeout)

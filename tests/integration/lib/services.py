@@ -268,7 +268,7 @@ class Cps(Service):
 
 
 class Agent(Service):
-    """sticps-agent on a loopback port (.api) and a Unix socket (.socket_path)."""
+    """sticps-agent on a loopback port (.api) and a Unix socket (.local, at .socket_path)."""
 
     def __init__(self, bin_dir, folder, pki, changes):
         self.port = free_port()
@@ -286,6 +286,7 @@ class Agent(Service):
             changes,
         )
         self.api = Api(self.base_url, contract=contract.AGENT)
+        self.local = Api(self.base_url, contract=contract.AGENT, unix=self.socket_path)
         super().__init__(bin_dir / "sticps-agent", folder, config, self._alive, None)
 
     def _alive(self):
