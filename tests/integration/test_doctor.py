@@ -99,11 +99,11 @@ def test_a_registry_in_health(doctor, cli, host, pki, tmp_path):
 
     done = cli("list", "fetch", *options, "--tls-ca", pki.tls_ca, "--lab")
     assert done.returncode == 0, done.stderr
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in state.iterdir()}
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in state.rglob("*") if path.is_file()}
     assert doctor("list", *options) == 0
     assert "is the one that is held" in doctor["list.verdict"]["looked"]
     assert "the floor is" in doctor["state.cps-list"]["looked"] and "state.lock" in doctor.names()
-    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in state.iterdir()} == before
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in state.rglob("*") if path.is_file()} == before
 
 
 def test_lines_for_people(cli, host, pki):
