@@ -7,16 +7,20 @@ STICPS_CALLS=1000 packaging/test.sh --only integration -- -k kamailio -s
 
 import itertools
 import os
+import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 from lib.distributions import Comparison
+from lib.fronts import adapt, program
 from lib.net import free_port, wait_until
 from lib.passport import make_passport, verify
+from lib.pki import ROOT
 from lib.telephony import Called, Caller, Kamailio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
@@ -33,6 +37,10 @@ SPCS = {FAST: "1234", SLOW: "2222", DOWN: "3333", DRIP: "4444", GARBAGE: "5555",
 OVER_SIP = "1303555"
 
 
+def path(prefix):
+    return f"/cps/company/{SPCS[prefix]}"
+
+
 @pytest.fixture(scope="module")
 def called(tmp_path_factory):
     one = Called(tmp_path_factory.mktemp("called"))
@@ -40,24 +48,27 @@ def called(tmp_path_factory):
     one.close()
 
 
+def slow(connection, _request):
+    time.sleep(0.2)
+    connection.sendall(reply(status="201 Created"))
+
+
 @pytest.fixture(scope="module")
 def hostile(pki):
-    """A CPS that answers each path in its own bad way."""
-    server = Hostile(pki.crt("cps-tls"), pki.key("cps-tls"))
-
-    def slow(connection, _request):
-        time.sleep(0.2)
-        connection.sendall(reply(status="201 Created"))
-
-    for prefix, answer in {
+    """First digits → a CPS that answers in its own bad way; each is a host of its own to the agent."""
+    answers = {
         SLOW: slow,
         DRIP: endless(b"x", 0.05, first=b"HTTP/1.1 201 Created\r\nX-Drip: "),
         GARBAGE: b"220 mail.example.com ESMTP\r\n",
         ENDLESS: endless(b"x" * 65536, first=b"HTTP/1.1 201 Created\r\n\r\n"),
-    }.items():
-        server.routes[f"/cps/company/{SPCS[prefix]}"] = answer
-    yield server
-    server.close()
+    }
+    servers = {}
+    for prefix, answer in answers.items():
+        servers[prefix] = Hostile(pki.crt("cps-tls"), pki.key("cps-tls"))
+        servers[prefix].routes[path(prefix)] = answer
+    yield servers
+    for server in servers.values():
+        server.close()
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +82,9 @@ def agent_of_all(registry, cpsd, hostile, cli, agent, tmp_path_factory):
     busy machine loses no PASSporT, and a bad CPS keeps many of them for long."""
     folder, one = tmp_path_factory.mktemp("numbers"), registry()
     sp = one.add_sp("alpha", *SPCS.values())
-    urls = {spc: f"{hostile.url}/cps/company/{spc}" for spc in SPCS.values()}
+    urls = {SPCS[prefix]: server.url + path(prefix) for prefix, server in hostile.items()}
     urls[SPCS[FAST]] = cpsd.company_url()
-    urls[SPCS[DOWN]] = f"https://127.0.0.1:{free_port()}/cps/company/{SPCS[DOWN]}"
+    urls[SPCS[DOWN]] = f"https://127.0.0.1:{free_port()}{path(DOWN)}"
     answer = sp.put("/api/v1/account/alpha/cps", {"cpsMapping": urls})
     assert answer.status == 200, answer.body
     (folder / "blocks.csv").write_text("".join(f"{prefix},{spc}\n" for prefix, spc in SPCS.items()))
@@ -93,7 +104,8 @@ def new_kamailio(pki, cert_server, called, tmp_path_factory):
 
     def make(url, changes=None, **names):
         names = {
-            "CUSTOMERS": '"127.0.0.1/32"',
+            "CUSTOMERS": '"127.0.0.1/32,127.0.0.3/32"',
+            "PEERS": '"127.0.0.1/32,127.0.0.2/32"',
             "SIP_PEER": f'"{called.uri}"',
             "GATEWAY": f'"{called.uri}"',
             "STI_KEY": f'"{pki.key("sp2")}"',
@@ -199,11 +211,11 @@ def test_an_identity_that_is_none_is_not_queued(kamailio, caller, value):
     assert kamailio.counters() == before
 
 
-def test_a_stranger_is_refused(kamailio, tmp_path):
-    before = kamailio.counters()
-    calls = Caller(tmp_path, kamailio.port, host="127.0.0.2").calls(numbers(FAST, 1), answered=False)
-    assert list(calls.final.values()) == [403]
-    assert kamailio.counters() == before
+@pytest.mark.parametrize("host, code", [("127.0.0.2", 403), ("127.0.0.3", 200), ("127.0.0.4", 403)],
+                         ids=["peer", "customer", "stranger"])
+def test_only_customers_make_calls(kamailio, tmp_path, host, code):
+    calls = Caller(tmp_path, kamailio.port, host).calls(numbers(OVER_SIP, 1), answered=code == 200)
+    assert list(calls.final.values()) == [code]
 
 
 def test_the_agent_is_killed_and_nothing_is_lost(kamailio, agent_of_all, caller, cpsd):
@@ -234,6 +246,26 @@ def test_the_queue_is_bounded_in_number_and_in_time(new_kamailio, called, tmp_pa
         wait_until(lambda: sum(one.counters().values()) == 2 * 50, 60, what="each to be accounted for")
         counted = one.counters()
         assert counted["late"] >= 1 and counted["accepted"] == 0, counted
+
+
+def test_the_two_requests_of_the_asterisk_page(agent_of_all, cpsd, pki, cert_server):
+    signer = f"127.0.0.1:{free_port()}"
+    page = re.search(r"^```sh\n(.*?)^```$", (ROOT / "docs/asterisk.md").read_text(), re.M | re.S)[1]
+    commands = adapt(page, {
+        "127.0.0.1:8090": signer, "127.0.0.1:8085": f"127.0.0.1:{agent_of_all.port}", "12025550123": f"{FAST}7000",
+        "https://certificates.example.com/sti.pem": f"{cert_server.url}/sp2.crt",
+    })
+    secsipidx = subprocess.Popen([program("secsipidx"), "-http-srv", signer, "-k", pki.key("sp2")],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: subprocess.run(["curl", "-s", "-o", "/dev/null", signer], check=False).returncode == 0, 20)
+        done = subprocess.run(["sh", "-euc", commands], capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        secsipidx.kill()
+        secsipidx.wait()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith('{"status":"queued"'), done.stdout
+    assert len(retrieved(cpsd, f"{FAST}7000")) == 1
 
 
 def measure(caller, on, off=(OVER_SIP,), batches=BATCHES, size=CALLS // BATCHES, after=None):
@@ -278,11 +310,10 @@ def test_no_call_waits_for_a_fast_cps_and_each_passport_arrives(kamailio, caller
 )
 def test_no_call_waits_for_a_cps(kamailio, caller, hostile, carriers):
     accepted = kamailio.counters()["accepted"] + CALLS // BATCHES * BATCHES
-    hostile.posted.clear()
     results = measure(caller, carriers)
     wait_until(lambda: kamailio.counters()["accepted"] == accepted, 30, what="the agent to have them all")
-    paths = {f"/cps/company/{SPCS[prefix]}" for prefix in carriers if prefix != DOWN}
-    assert paths <= {path for path, _ in hostile.posted}
+    for prefix in set(carriers) & set(hostile):
+        assert hostile[prefix].posted, prefix
     assert not differs(results)
 
 
@@ -298,9 +329,9 @@ def test_no_call_waits_for_the_agent(kamailio, caller, agent_of_all):
 def test_a_call_that_delivers_itself_is_seen_to_wait(new_kamailio, hostile, tmp_path):
     """The control: with a delivery in the SIP worker, to the slow CPS, the same comparison says that calls differ."""
     one = new_kamailio(
-        f"{hostile.url};verify_peer=0",
-        {'mq_add("passports", "$TS", "$var(passport)")': f'http_connect("agent", "/cps/company/{SPCS[SLOW]}", '
-                                                         '"application/passport", "$var(passport)", "$var(answer)")'},
+        f"{hostile[SLOW].url};verify_peer=0",
+        {'mq_add("passports", "$TS", "$var(passport)")':
+            f'http_connect("agent", "{path(SLOW)}", "application/passport", "$var(passport)", "$var(answer)")'},
     )
     results = measure(Caller(tmp_path, one.port), (SLOW,), batches=8, size=8)
     assert differs(results) == {100: [0.5, 0.95], 180: [0.5, 0.95], 200: [0.5, 0.95]}
