@@ -23,24 +23,15 @@ static void init_curl(void)
     curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-static enum sticps_err load_certificates(const struct text_list *list, struct anchors **out,
-                                         struct sticps_error *err)
-{
-    enum sticps_err code = anchors_new(out, err);
-    for (size_t i = 0; i < list->len && code == STICPS_OK; i++)
-        code = anchors_add(*out, list->items[i].data, list->items[i].len, STICPS_ERR_USAGE, err);
-    return code;
-}
-
 /* Who may sign lists, and the CRL: the same, unless others were named for that. */
 static enum sticps_err load_anchors(struct sticps_client *client, struct sticps_error *err)
 {
     const struct sticps_options *options = client->options;
-    enum sticps_err code = load_certificates(&options->anchors, &client->anchors, err);
+    enum sticps_err code =
+        anchor_set_new(&options->anchors, &client->events, &client->anchors, err);
     if (code == STICPS_OK && options->crl_signers.len > 0)
-        code = load_certificates(&options->crl_signers, &client->crl_signers, err);
-    else if (code == STICPS_OK)
-        client->crl_signers = anchors_ref(client->anchors);
+        return anchor_set_new(&options->crl_signers, &client->events, &client->crl_signers, err);
+    client->crl_signers = client->anchors;
     return code;
 }
 
@@ -156,8 +147,9 @@ void sticps_client_free(struct sticps_client *client)
     lists_free(client->lists);
     number_sources_free(atomic_load(&client->numbers));
     gate_destroy(&client->gate);
-    anchors_free(client->crl_signers);
-    anchors_free(client->anchors);
+    if (client->crl_signers != client->anchors)
+        anchor_set_free(client->crl_signers);
+    anchor_set_free(client->anchors);
     sticps_options_free(client->options);
     free(client);
 }
@@ -231,6 +223,12 @@ enum sticps_err sticps_client_set_npdb(struct sticps_client *client, const char 
 }
 
 /* ---- certificates ---- */
+
+enum sticps_err sticps_client_reload(struct sticps_client *client, struct sticps_error *err)
+{
+    enum sticps_err code = client_check(client, err);
+    return code != STICPS_OK ? code : list_refresh_look(&client->refresher, true, err);
+}
 
 void sticps_x5u_fetch(struct sticps_client *client, const char *url, sticps_x5u_fn *callback,
                       void *ctx)

@@ -27,9 +27,9 @@ struct number_sources {
 /* Members are made from top to bottom and freed from bottom to top. */
 struct sticps_client {
     struct sticps_options *options;
-    struct anchors *anchors, *crl_signers;
     struct events events;
-    struct gate gate; /* of `numbers` and of the held lists */
+    struct anchor_set *anchors, *crl_signers; /* the same one, unless options name CRL signers */
+    struct gate gate;                         /* of `numbers` and of the held lists */
     _Atomic(struct number_sources *) numbers;
     struct lists *lists;
     struct loop *loop;

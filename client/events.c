@@ -9,7 +9,7 @@
 static const char *const names[STICPS_EVENT_COUNT] = {
     [STICPS_EVENT_LIST] = "list",         [STICPS_EVENT_X5U] = "x5u",
     [STICPS_EVENT_DELIVERY] = "delivery", [STICPS_EVENT_PAUSE] = "pause",
-    [STICPS_EVENT_SOURCE] = "source",
+    [STICPS_EVENT_SOURCE] = "source",     [STICPS_EVENT_ANCHORS] = "anchors",
 };
 
 const char *sticps_event_name(enum sticps_event event)
@@ -32,7 +32,8 @@ static enum sticps_log_level level_of(enum sticps_event event, enum sticps_err c
         return STICPS_LOG_DEBUG;
     if (code == STICPS_OK)
         return STICPS_LOG_INFO;
-    bool of_list = event == STICPS_EVENT_LIST || event == STICPS_EVENT_SOURCE;
+    bool of_list =
+        event == STICPS_EVENT_LIST || event == STICPS_EVENT_SOURCE || event == STICPS_EVENT_ANCHORS;
     return of_list && code != STICPS_ERR_FETCH ? STICPS_LOG_ERROR : STICPS_LOG_WARN;
 }
 

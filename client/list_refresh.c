@@ -116,6 +116,18 @@ static void finish(struct refresh *refresh)
 
 /* ---- one source after the other ---- */
 
+enum sticps_err list_refresh_look(const struct list_refresher *refresher, bool again,
+                                  struct sticps_error *err)
+{
+    const struct list_source *source = refresher->source;
+    enum sticps_err code = anchor_set_look(source->anchors, again, err);
+    if (source->crl_signers == source->anchors)
+        return code;
+    enum sticps_err other =
+        anchor_set_look(source->crl_signers, again, code != STICPS_OK ? NULL : err);
+    return code != STICPS_OK ? code : other;
+}
+
 static bool rests(const struct refresh *refresh)
 {
     return refresh->rest_until != NULL && !is_file(refresh) &&
@@ -179,6 +191,8 @@ static void begin(struct loop_task *task)
 {
     struct refresh *refresh = (struct refresh *)task;
     refresh->deadline = loop_now() + refresh->refresher->source->options->list_timeout;
+    enum sticps_err code = list_refresh_look(refresh->refresher, false, NULL);
+    (void)code; /* the old anchors are in use, and an event has told */
     ask_next(refresh);
 }
 
@@ -187,7 +201,10 @@ static void begin(struct loop_task *task)
 static enum sticps_err check_anchors(const struct list_refresher *refresher,
                                      struct sticps_error *err)
 {
-    if (anchors_count(refresher->source->anchors) > 0)
+    struct anchors *anchors = anchor_set_get(refresher->source->anchors);
+    bool some = anchors_count(anchors) > 0;
+    anchors_free(anchors);
+    if (some)
         return STICPS_OK;
     return fail(err, STICPS_ERR_USAGE, NULL,
                 "no anchor: a list is accepted from a signer below a given certificate only");
@@ -218,7 +235,7 @@ static struct refresh *refresh_new(struct list_refresher *refresher, enum sticps
     refresh->callback = callback;
     refresh->ctx = ctx;
     if (url != NULL) {
-        refresh->one = (struct text){strdup(url), strlen(url)};
+        refresh->one = (struct text){strdup(url), strlen(url), NULL};
         refresh->only = (struct text_list){&refresh->one, 1};
         refresh->urls = &refresh->only;
         refresh->files = &no_texts;

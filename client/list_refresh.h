@@ -24,6 +24,10 @@ void list_refresh_all(struct list_refresher *refresher, enum sticps_list_kind ki
 void list_refresh_one(struct list_refresher *refresher, enum sticps_list_kind kind, const char *url,
                       sticps_list_fn *callback, void *ctx);
 
+/* Looks for new anchors, and signers of the CRL, in their files (anchor_set_look). Any thread. */
+enum sticps_err list_refresh_look(const struct list_refresher *refresher, bool again,
+                                  struct sticps_error *err) STICPS_MUST_CHECK;
+
 /* STICPS_ERR_USAGE when the options have no source for this list, or no anchors. */
 enum sticps_err list_refresh_check(const struct list_refresher *refresher,
                                    enum sticps_list_kind kind,

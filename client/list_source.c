@@ -53,25 +53,33 @@ static void finish(struct list_fetch *fetch, enum sticps_err code, const struct 
 /* ---- rules 4 to 9 ---- */
 
 /* The CRL is read each time, so that whoever fetches it has only to put it there. One that cannot
- * be relied on refuses every list: it was configured to be asked. */
+ * be relied on refuses every list: it was configured to be asked. *out stays NULL without one. */
+static enum sticps_err load_crl(const struct list_fetch *fetch, struct crl **out,
+                                struct sticps_error *err)
+{
+    const struct list_source *source = fetch->source;
+    if (source->options->crl_file == NULL)
+        return STICPS_OK;
+    struct anchors *signers = anchor_set_get(source->crl_signers);
+    enum sticps_err code = crl_load(source->options->crl_file, out, err);
+    if (code == STICPS_OK)
+        code = crl_check(*out, signers, now_of(fetch), STICPS_ERR_SIGNER, err);
+    else if (code == STICPS_ERR_FILE)
+        code = err->code = STICPS_ERR_SIGNER;
+    anchors_free(signers);
+    return code;
+}
+
 static enum sticps_err check_signer(struct list_fetch *fetch, const struct cert_chain *chain,
                                     struct sticps_error *err)
 {
-    const struct list_source *source = fetch->source;
-    const char *path = source->options->crl_file;
+    struct anchors *anchors = anchor_set_get(fetch->source->anchors);
     struct crl *crl = NULL;
-    enum sticps_err code = STICPS_OK;
-    if (path != NULL) {
-        code = crl_load(path, &crl, err);
-        if (code == STICPS_OK)
-            code = crl_check(crl, source->crl_signers, now_of(fetch), STICPS_ERR_SIGNER, err);
-        else if (code == STICPS_ERR_FILE)
-            code = err->code = STICPS_ERR_SIGNER;
-    }
+    enum sticps_err code = load_crl(fetch, &crl, err);
     if (code == STICPS_OK)
-        code =
-            list_accept_signer(&fetch->candidate, chain, source->anchors, crl, now_of(fetch), err);
+        code = list_accept_signer(&fetch->candidate, chain, anchors, crl, now_of(fetch), err);
     crl_unref(crl);
+    anchors_free(anchors);
     return code;
 }
 

@@ -4,6 +4,7 @@
 #ifndef CLIENT_LIST_SOURCE_H
 #define CLIENT_LIST_SOURCE_H
 
+#include "client/anchor_set.h"
 #include "client/fetch.h"
 #include "client/lists.h"
 #include "client/x5u_cache.h"
@@ -23,8 +24,8 @@ struct list_watch {
 /* What a fetch works with; all outlive it. */
 struct list_source {
     const struct sticps_options *options;
-    const struct anchors *anchors;
-    const struct anchors *crl_signers; /* who may sign the CRL, where the options name one */
+    struct anchor_set *anchors;
+    struct anchor_set *crl_signers; /* who may sign the CRL, where the options name one */
     struct fetcher *fetcher;
     struct x5u_cache *x5u;
     struct lists *lists;

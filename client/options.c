@@ -1,5 +1,6 @@
 #include "client/options.h"
 
+#include "client/anchor_set.h"
 #include "common/cert.h"
 #include "common/read_file.h"
 #include "common/spc.h"
@@ -10,7 +11,6 @@
 #include <string.h>
 
 #define MAX_CA_FILE (4 * 1024 * 1024)
-#define MAX_ANCHOR_FILE (1024 * 1024)
 #define DELIVER_QUEUE 4096 /* two seconds of a large switch at the default deadline, and more */
 #define DELIVER_PER_CPS 256
 
@@ -19,26 +19,33 @@ static enum sticps_err no_memory(struct sticps_error *err)
     return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
 }
 
+/* `path` may be NULL. */
 static enum sticps_err text_list_add(struct text_list *list, const void *data, size_t len,
-                                     struct sticps_error *err)
+                                     const char *path, struct sticps_error *err)
 {
     struct text *items = realloc(list->items, (list->len + 1) * sizeof(*items));
     if (items == NULL)
         return no_memory(err);
     list->items = items;
     char *copy = malloc(len + 1);
-    if (copy == NULL)
+    char *name = path != NULL ? strdup(path) : NULL;
+    if (copy == NULL || (path != NULL && name == NULL)) {
+        free(copy);
+        free(name);
         return no_memory(err);
+    }
     memcpy(copy, data, len);
     copy[len] = '\0';
-    items[list->len++] = (struct text){copy, len};
+    items[list->len++] = (struct text){copy, len, name};
     return STICPS_OK;
 }
 
 static void text_list_clear(struct text_list *list)
 {
-    for (size_t i = 0; i < list->len; i++)
+    for (size_t i = 0; i < list->len; i++) {
         free(list->items[i].data);
+        free(list->items[i].path);
+    }
     free(list->items);
     *list = (struct text_list){NULL, 0};
 }
@@ -46,7 +53,8 @@ static void text_list_clear(struct text_list *list)
 static bool text_list_copy(struct text_list *to, const struct text_list *from)
 {
     for (size_t i = 0; i < from->len; i++)
-        if (text_list_add(to, from->items[i].data, from->items[i].len, NULL) != STICPS_OK)
+        if (text_list_add(to, from->items[i].data, from->items[i].len, from->items[i].path, NULL) !=
+            STICPS_OK)
             return false;
     return true;
 }
@@ -152,10 +160,10 @@ static enum sticps_err check_certificates(const void *data, size_t len, struct s
 }
 
 static enum sticps_err add_certificates(struct text_list *list, const void *data, size_t len,
-                                        struct sticps_error *err)
+                                        const char *path, struct sticps_error *err)
 {
     enum sticps_err code = check_certificates(data, len, err);
-    return code != STICPS_OK ? code : text_list_add(list, data, len, err);
+    return code != STICPS_OK ? code : text_list_add(list, data, len, path, err);
 }
 
 static enum sticps_err add_certificate_file(struct text_list *list, const char *path, size_t max,
@@ -166,7 +174,7 @@ static enum sticps_err add_certificate_file(struct text_list *list, const char *
     enum sticps_err code = read_file(path, max, &data, &len, err);
     if (code != STICPS_OK)
         return code;
-    code = add_certificates(list, data, len, err);
+    code = add_certificates(list, data, len, path, err);
     if (code == STICPS_ERR_USAGE)
         fail_context(err, "%s", path);
     free(data);
@@ -176,13 +184,13 @@ static enum sticps_err add_certificate_file(struct text_list *list, const char *
 enum sticps_err sticps_options_add_anchor(struct sticps_options *options, const void *data,
                                           size_t len, struct sticps_error *err)
 {
-    return add_certificates(&options->anchors, data, len, err);
+    return add_certificates(&options->anchors, data, len, NULL, err);
 }
 
 enum sticps_err sticps_options_add_anchor_file(struct sticps_options *options, const char *path,
                                                struct sticps_error *err)
 {
-    return add_certificate_file(&options->anchors, path, MAX_ANCHOR_FILE, err);
+    return add_certificate_file(&options->anchors, path, ANCHOR_FILE_MAX, err);
 }
 
 enum sticps_err sticps_options_add_tls_ca_file(struct sticps_options *options, const char *path,
@@ -198,7 +206,7 @@ enum sticps_err sticps_options_set_crl_file(struct sticps_options *options, cons
         return fail(err, STICPS_ERR_USAGE, NULL, "the CRL's file has an empty name");
     if (signers != NULL) {
         enum sticps_err code =
-            add_certificate_file(&options->crl_signers, signers, MAX_ANCHOR_FILE, err);
+            add_certificate_file(&options->crl_signers, signers, ANCHOR_FILE_MAX, err);
         if (code != STICPS_OK)
             return code;
     }
@@ -226,7 +234,7 @@ enum sticps_err sticps_options_add_x5u_host(struct sticps_options *options, cons
     if (*host == '\0' || strpbrk(host, "/:@?# ") != NULL)
         return fail(err, STICPS_ERR_USAGE, host,
                     "not a host name; give the name alone, without https:// and port");
-    return text_list_add(&options->x5u_hosts, host, strlen(host), err);
+    return text_list_add(&options->x5u_hosts, host, strlen(host), NULL, err);
 }
 
 enum sticps_err list_url_check(const char *url, struct sticps_error *err)
@@ -245,7 +253,7 @@ static enum sticps_err add_source(struct text_list *list, const char *text,
     if (list->len >= LIST_SOURCES_MAX)
         return fail(err, STICPS_ERR_USAGE, text, "more than %d sources for a list",
                     LIST_SOURCES_MAX);
-    return text_list_add(list, text, strlen(text), err);
+    return text_list_add(list, text, strlen(text), NULL, err);
 }
 
 enum sticps_err sticps_options_add_list_url(struct sticps_options *options,

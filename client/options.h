@@ -12,6 +12,7 @@ struct text_list {
     struct text {
         char *data;
         size_t len;
+        char *path; /* of the file that it was read from, or NULL */
     } * items;
     size_t len;
 };

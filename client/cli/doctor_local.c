@@ -64,9 +64,11 @@ void doctor_crl(struct doctor *doctor)
     struct sticps_error err = {0};
     struct crl *crl = NULL;
     const char *path = doctor->o.crl;
+    struct anchors *signers = anchor_set_get(doctor->client->crl_signers);
     enum sticps_err code = crl_load(path, &crl, &err);
     if (code == STICPS_OK)
-        code = crl_check(crl, doctor->client->crl_signers, doctor->now, STICPS_ERR_SIGNER, &err);
+        code = crl_check(crl, signers, doctor->now, STICPS_ERR_SIGNER, &err);
+    anchors_free(signers);
     if (crl != NULL && crl_next_update(crl) != INT64_MAX)
         clock_format(crl_next_update(crl), next);
     struct report_step *step =

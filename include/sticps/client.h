@@ -75,6 +75,14 @@ STICPS_EXPORT enum sticps_err sticps_client_set_npdb(struct sticps_client *clien
                                                      const char *const *paths, size_t count,
                                                      struct sticps_error *err) STICPS_MUST_CHECK;
 
+/* Reads the files of anchors, and of the CRL's signers, that have changed since they were read last
+ * or could not be used then; every fetch of a list does the same first. For a host that wants to
+ * know at once (SIGHUP). A file that cannot be used changes nothing: its anchors of before stay,
+ * the first such failure is returned (STICPS_ERR_FILE), and each is an event
+ * (STICPS_EVENT_ANCHORS). Reads those files only; any thread. */
+STICPS_EXPORT enum sticps_err sticps_client_reload(struct sticps_client *client,
+                                                   struct sticps_error *err) STICPS_MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

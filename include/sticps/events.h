@@ -18,11 +18,12 @@ enum sticps_event {
     STICPS_EVENT_DELIVERY, /* a CPS's part of a delivery ended, or a delivery that had no CPS */
     STICPS_EVENT_PAUSE,    /* a CPS is left in peace from now on; always PAUSED */
     STICPS_EVENT_SOURCE,   /* one of several sources of a list was asked; `where` names it */
+    STICPS_EVENT_ANCHORS,  /* a file of anchors has changed; OK: it is in use */
     STICPS_EVENT_COUNT
 };
 
-/* "list", "x5u", "delivery", "pause", "source"; "unknown" for a number out of range. Static
- * storage. */
+/* "list", "x5u", "delivery", "pause", "source", "anchors"; "unknown" for a number out of range.
+ * Static storage. */
 STICPS_EXPORT const char *sticps_event_name(enum sticps_event event);
 
 /* How often `event` has ended with `code` since the client was made, STICPS_OK being one of the

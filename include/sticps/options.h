@@ -22,7 +22,8 @@ STICPS_EXPORT struct sticps_options *sticps_options_new(void);
 STICPS_EXPORT void sticps_options_free(struct sticps_options *options); /* accepts NULL */
 
 /* A trust anchor for the signers of lists (PROTOCOL section 2, rule 4): PEM, one or several
- * certificates, or one in DER. Can be called several times. STICPS_ERR_USAGE, STICPS_ERR_FILE. */
+ * certificates, or one in DER. Can be called several times. A file is read at once, and again
+ * whenever it has changed (sticps_client_reload). STICPS_ERR_USAGE, STICPS_ERR_FILE. */
 STICPS_EXPORT enum sticps_err sticps_options_add_anchor(struct sticps_options *options,
                                                         const void *data, size_t len,
                                                         struct sticps_error *err) STICPS_MUST_CHECK;
@@ -105,11 +106,12 @@ sticps_options_set_override_file(struct sticps_options *options, const char *pat
 enum sticps_log_level { STICPS_LOG_DEBUG, STICPS_LOG_INFO, STICPS_LOG_WARN, STICPS_LOG_ERROR };
 
 /* Called for what happens in a client (events.h): a list taken or refused (INFO, ERROR), or not to
- * be had (WARN), and the same of one of its sources; a certificate that was not; a CPS that is
- * paused (WARN); a delivery that failed (DEBUG: calls fail by the thousand). `event` is an enum
- * sticps_event. `where` is the URL or so, or ""; `text` one sentence. Neither holds a token or a
- * called number. In whatever thread it happens, mostly the loop's; it must return soon and not call
- * the client. NULL: no log, the default. */
+ * be had (WARN), and the same of one of its sources; a file of anchors that has changed (INFO,
+ * ERROR); a certificate that was not to be had; a CPS that is paused (WARN); a delivery that failed
+ * (DEBUG: calls fail by the thousand). `event` is an enum sticps_event. `where` is the URL or so,
+ * or ""; `text` one sentence. Neither holds a token or a called number. In whatever thread it
+ * happens, mostly the loop's; it must return soon and not call the client. NULL: no log, the
+ * default. */
 typedef void sticps_log_fn(void *ctx, enum sticps_log_level level, int event, enum sticps_err code,
                            const char *where, const char *text);
 STICPS_EXPORT void sticps_options_set_log(struct sticps_options *options, sticps_log_fn *log,
