@@ -4,6 +4,7 @@ import concurrent.futures
 import grp
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from lib import contract
 from lib.exposition import Page
 from lib.net import wait_until
 from lib.passport import make_passport
+from lib.pki import ROOT
 from lib.process import run
 
 DEST, ORIG = "12025550123", "12015550100"
@@ -577,6 +579,23 @@ def test_mistakes_in_the_configuration_are_named(path, agent, change, named):
     assert done.returncode == 1 and named in done.stderr, done.stderr
     started = run([one.program, "-c", one.config_path])
     assert started.returncode == 1 and named in started.stderr
+
+
+def test_the_configuration_that_is_shipped(path, agent, pki):
+    """As it is, but for the names of its files; and with every default written out."""
+    one = agent(start=False, **path.settings)
+    shipped = (ROOT / "packaging/etc/agent.yaml").read_text()
+    text = shipped.replace("/var/lib/sticps/numbers.npdb", str(path.npdb))
+    (one.dir / "sti-pa-root.pem").write_bytes(pki.list_anchor.read_bytes())
+    one.config_path.write_text(text)
+    assert one.check().returncode == 0, one.check().stderr
+    for key in ("files", "crl", "override", "group"):  # these name what is not there
+        text = re.sub(rf"^( *# +{key}: .*)$", "", text, flags=re.M)
+    text = re.sub(r"^( *)# ( *[a-z_0-9]+:(?: .*)?)$", r"\1\2", text, flags=re.M)
+    for line in ("  period: 300", "delivery:", "  deadline_ms: 400", "default_country: 1"):
+        assert re.search(f"^{line}( |$)", text, re.M), text
+    one.config_path.write_text(text)
+    assert one.check().returncode == 0, one.check().stderr
 
 
 def test_the_command_starts_the_agent(path, agent, cli):

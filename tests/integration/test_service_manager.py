@@ -12,7 +12,7 @@ import pytest
 from lib.net import wait_until
 from lib.pki import ROOT
 
-UNITS = ["sticps-registryd", "sticps-cpsd"]
+UNITS = ["sticps-registryd", "sticps-cpsd", "sticps-agent"]
 
 
 class Manager:
@@ -52,7 +52,7 @@ def supervise(service, manager, **env):
     service.daemon.start(wait=False)
 
 
-@pytest.mark.parametrize("kind", ["registry", "cps"])
+@pytest.mark.parametrize("kind", ["registry", "cps", "agent"])
 def test_states_in_order(request, kind, manager):
     one = request.getfixturevalue(kind)(start=False)
     if kind == "registry":
