@@ -1,6 +1,7 @@
 """A TLS server that answers with whatever bytes a test wants, and an STI-PA whose every word can be wrong."""
 
 import base64
+import ipaddress
 import json
 import socket
 import ssl
@@ -12,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 
@@ -27,13 +28,14 @@ def reply(body=b"", status="200 OK", **headers):
 
 
 class Hostile:
-    """routes: path → bytes to send, or a function (connection, request) that sends them itself.
+    """routes: path → bytes to send, or a function (connection, request) that sends them itself. `name`: its host's name
+    in `url`, where that is not the address.
 
     `requests` holds (path, {header: value}) of each request, header names in lower case; `posted` holds
     (path, body) of each POST.
     """
 
-    def __init__(self, certificate, key, host="127.0.0.1", configure=None):
+    def __init__(self, certificate, key, host="127.0.0.1", configure=None, port=0, name=None):
         self.routes = {}
         self.requests = []
         self.posted = []
@@ -41,9 +43,9 @@ class Hostile:
         self._tls.load_cert_chain(str(certificate), str(key))
         if configure:
             configure(self._tls)
-        self._listener = socket.create_server((host, 0))
+        self._listener = socket.create_server((host, port))
         self.port = self._listener.getsockname()[1]
-        self.url = f"https://{host}:{self.port}"
+        self.url = f"https://{name or host}" + ("" if self.port == 443 else f":{self.port}")
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
 
@@ -129,12 +131,19 @@ SIGN_CERTIFICATES = DIGITAL_SIGNATURE | {"digital_signature": False, "key_cert_s
 _serial = 1000
 
 
+def _general_name(text):
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
 class Identity:
     """A certificate and its key. `issuer` None: self-signed."""
 
     def __init__(
         self, name, issuer=None, *, ca=False, usage=..., server=False, spc=None, key=None, days=(-1, 30),
-        basic_constraints=True,
+        basic_constraints=True, names=(),
     ):
         global _serial
         _serial += 1
@@ -156,6 +165,8 @@ class Identity:
             usage = SIGN_CERTIFICATES if ca else DIGITAL_SIGNATURE
         if usage:
             builder = builder.add_extension(x509.KeyUsage(**usage), True)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), False)
         if server:
             builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
         if spc:
@@ -170,21 +181,45 @@ class Identity:
         self.certificate = builder.sign((issuer or self).key, hashes.SHA256())
         self.pem = self.certificate.public_bytes(Encoding.PEM)
 
+    def write(self, folder, name):
+        """(file of the certificate, file of the key)."""
+        certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+        certificate.write_bytes(self.pem)
+        key.write_bytes(self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return certificate, key
+
+
+NUMBERS = "202-555,1234\n303-555,5678\n"  # blocks of numbers and who serves them
+NUMBER = "12025550123"  # of 1234
+
 
 class StiPa:
-    """Root, signer and server of a list, and the client's command line against them."""
+    """Root, signer and server of a list, and the implementation under attack with a state of its own.
 
-    def __init__(self, cli, pki, folder):
-        self.cli, self.pki, self.dir = cli, pki, folder
+    `server`: a Hostile whose certificate is below `tls_ca`; by default one of the test PKI on 127.0.0.1.
+    """
+
+    def __init__(self, cli, pki, folder, implementation, server=None, tls_ca=None):
+        self.cli, self.pki, self.dir, self.implementation = cli, pki, folder, implementation
         self.root = Identity("STI-PA root", ca=True)
         self.signer = Identity("list signer", self.root)
-        self.server = Hostile(pki.crt("repo-tls"), pki.key("repo-tls"))
+        self.server = server or Hostile(pki.crt("repo-tls"), pki.key("repo-tls"))
         self.anchor = folder / "anchor.pem"
         self.anchor.write_bytes(self.root.pem)
+        self.tls_ca = tls_ca or pki.tls_ca
         self.state = folder / "state"
         self.url = self.server.url + "/list"
         self.x5u = self.server.url + "/cert"
         self.publish_certificate(self.signer.pem)
+        self.init()
+
+    def init(self):
+        (self.dir / "numbers.csv").write_text(NUMBERS)
+        status, answer = self.implementation("init", self.state, self.dir / "numbers.csv")
+        assert status == 0, answer
+
+    def close(self):
+        self.server.close()
 
     def publish_certificate(self, pem, **headers):
         self.server.routes["/cert"] = reply(pem, **headers)
@@ -219,32 +254,45 @@ class StiPa:
 
     def fetch(self, *args, url=None, lab=True, **kw):
         """(exit status, the JSON printed)."""
-        options = ["--url", url or self.url, "--anchor", self.anchor, "--state", self.state]
-        options += ["--tls-ca", self.pki.tls_ca, "--timeout", "20"]
-        return self.cli.json("list", "fetch", *options, *(["--lab"] if lab else []), *args, **kw)
+        options = ["--url", url or self.url, "--anchor", self.anchor, "--tls-ca", self.tls_ca, "--timeout", "20"]
+        return self.implementation("refresh", self.state, *options, *(["--lab"] if lab else []), *args, **kw)
 
-    def take(self, body, *args):
+    def take(self, body, *args, **kw):
         """Serves and fetches a list that must be taken."""
         self.serve(body)
-        status, answer = self.fetch(*args)
+        status, answer = self.fetch(*args, **kw)
         assert (status, answer["status"]) == (0, "taken"), answer
         return answer
 
+    def resolve(self, number=NUMBER, *args, **kw):
+        """(exit status, the JSON printed): what a call to that number would be delivered to."""
+        return self.implementation("resolve", self.state, number, *args, **kw)
+
     def held(self):
-        status, answer = self.cli.json("list", "show", "--state", self.state)
+        status, answer = self.implementation("show", self.state)
         return answer if status == 0 else None
 
     def snapshot(self):
+        """What changes when the held list does: the state's very bytes where we know them."""
+        if not self.implementation.ours:
+            return self.resolve()
         file = self.state / "cps-list.json"
         return file.read_bytes() if file.exists() else None
 
-    def refuse(self, code, status, *args, serve=None, **kw):
-        """Fetches what must be refused with this code and exit status, the held list untouched."""
+    def named(self, answer, *codes):
+        """Is the refusal called one of these? Another implementation may have no names (README.md)."""
+        return answer["code"] in (codes if self.implementation.ours else (*codes, ""))
+
+    def refuse(self, code, status, *args, serve=None, says="", **kw):
+        """Fetches what must be refused with this code and exit status, the held list untouched. `says`: a part of
+        our own explanation."""
         if serve is not None:
             self.serve(serve)
         before = self.snapshot()
         got, answer = self.fetch(*args, **kw)
-        assert (got, answer["status"], answer["code"]) == (status, "error", code), answer
-        assert answer["detail"]
+        assert (got, answer["status"]) == (status, "error"), answer
+        assert self.named(answer, code), answer
+        if self.implementation.ours:
+            assert answer["detail"] and says in answer["detail"], answer
         assert self.snapshot() == before, "a refused fetch changed the state"
         return answer

@@ -1,8 +1,10 @@
 """PROTOCOL section 2, rule 1: what the network may do to a fetch, and that nothing whole came of it (exit 3)."""
 
+import contextlib
 import gzip
 import socket
 import ssl
+import threading
 import time
 
 import pytest
@@ -65,8 +67,7 @@ def test_an_informational_answer_is_passed_over(pa):
 
 def test_endless_body(pa):
     head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-    answer = pa.refuse("FETCH", 3, serve=endless(b"A" * 65536, first=head))
-    assert "16777216" in answer["detail"]
+    pa.refuse("FETCH", 3, serve=endless(b"A" * 65536, first=head), says="16777216")
 
 
 def test_announced_body_too_large(pa):
@@ -96,12 +97,32 @@ def test_informational_answers_count_as_headers(pa):
     pa.refuse("FETCH", 3, serve=endless(hints))
 
 
+@pytest.mark.parametrize("how", ["chunks", "size", "extension", "single bytes"])
+def test_chunked_forever(pa, how):
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    endings = {
+        "chunks": (b"10000\r\n" + b"A" * 65536 + b"\r\n", 0.0),  # no end, no length
+        "size": (b"0" * 65536, 0.0),  # a size that never ends
+        "extension": (b"x" * 65536, 0.0),
+        "single bytes": (b"1\r\nA\r\n", 0.05),
+    }
+    chunk, pause = endings[how]
+    first = head + (b"5;" if how == "extension" else b"")
+    pa.refuse("FETCH", 3, "--timeout", "3", serve=endless(chunk, pause, first))
+
+
+@pytest.mark.parametrize("size", ["FFFFFFFFFFFFFFFF", "10000000000000005", "-5", "0x5", ""])
+def test_chunk_sizes_that_overflow(pa, size):
+    body = size.encode() + b"\r\n" + pa.list(5).encode() + b"\r\n0\r\n\r\n"
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    pa.refuse("FETCH", 3, "--timeout", "5", serve=lambda c, _: c.sendall(head + body))
+
+
 def test_gzip_bomb(pa):
     bomb = gzip.compress(b"A" * (64 * 1024 * 1024))
     assert len(bomb) < 100_000
     pa.serve(bomb, Content_Encoding="gzip")
-    answer = pa.refuse("FETCH", 3)
-    assert "16777216" in answer["detail"]
+    pa.refuse("FETCH", 3, says="16777216")
 
 
 def test_gzip_that_is_none(pa):
@@ -120,7 +141,7 @@ def test_one_coding_and_no_more(pa, how):
     }[how]
     body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(twice), twice) if how == "transfer" else twice
     answer = b"HTTP/1.1 200 OK\r\n" + head + b"Connection: close\r\n\r\n" + body
-    assert "compresses" in pa.refuse("FETCH", 3, serve=lambda c, _: c.sendall(answer))["detail"]
+    pa.refuse("FETCH", 3, serve=lambda c, _: c.sendall(answer), says="compresses")
 
 
 def test_trailers_are_passed_over(pa):
@@ -138,11 +159,24 @@ def test_trailers_are_passed_over(pa):
     assert all("if-none-match" not in headers for _, headers in pa.server.requests)
 
 
-@pytest.mark.parametrize("where", ["handshake", "headers", "body"])
+def drip_a_handshake(listener):
+    """A TLS record of 16 KiB, announced whole, that comes a byte at a time."""
+    connection = listener.accept()[0]
+    with contextlib.suppress(OSError), connection:
+        connection.sendall(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc")
+        while True:
+            connection.sendall(b"\0")
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize("where", ["silent handshake", "handshake", "headers", "body"])
 def test_a_drip_meets_the_deadline(pa, where):
-    if where == "handshake":
+    """Under DNS and connect: test_list_names.py."""
+    if "handshake" in where:
         listener = socket.create_server(("127.0.0.1", 0))
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/list"
+        if where == "handshake":
+            threading.Thread(target=drip_a_handshake, args=(listener,), daemon=True).start()
     else:
         url = None
         head = b"HTTP/1.1 200 OK\r\n"
@@ -151,9 +185,20 @@ def test_a_drip_meets_the_deadline(pa, where):
             else endless(b"A", 0.1, head + b"Content-Length: 10000\r\n\r\n")
         )
     started = time.monotonic()
-    answer = pa.refuse("FETCH", 3, "--timeout", "2", url=url)
+    pa.refuse("FETCH", 3, "--timeout", "2", url=url, says="2000 ms")
     assert time.monotonic() - started < 6
-    assert "2000 ms" in answer["detail"]
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+def test_a_dripping_certificate_meets_the_deadline(pa, where):
+    head = b"HTTP/1.1 200 OK\r\n"
+    pa.server.routes["/cert"] = (
+        endless(b"X: y\r\n", 0.1, head) if where == "headers"
+        else endless(b"A", 0.1, head + b"Content-Length: 10000\r\n\r\n")
+    )
+    started = time.monotonic()
+    pa.refuse("FETCH", 3, "--timeout", "2", serve=pa.list(5))
+    assert time.monotonic() - started < 6
 
 
 def test_one_deadline_for_list_and_certificate(pa):
@@ -183,7 +228,7 @@ def test_cut_where_no_length_was_given(pa, keep):
     """HTTP cannot tell such a body from a whole one; the next rules can."""
     pa.server.routes["/list"] = reply(pa.list(5)[:keep], Content_Length=None)
     status, answer = pa.fetch()
-    assert (status, answer["code"]) in ((2, "FORM"), (2, "SIGNATURE")), answer
+    assert status == 2 and pa.named(answer, "FORM", "SIGNATURE"), answer
     assert pa.held() is None
 
 
@@ -213,12 +258,8 @@ def test_usage(pa):
 
 
 def test_tls_root_unknown(pa):
-    pa.serve(pa.list(5))
-    done = pa.cli(
-        "list", "fetch", "--url", pa.url, "--anchor", pa.anchor, "--state", pa.state, "--lab", "--json"
-    )
-    assert done.returncode == 3
-    assert "--tls-ca" in done.stderr
+    pa.tls_ca = pa.anchor
+    pa.refuse("FETCH", 3, serve=pa.list(5), says="--tls-ca")
     assert pa.server.requests == []
 
 
@@ -238,10 +279,8 @@ def test_list_anchor_is_no_tls_root(pa, tmp_path):
 
 
 def test_tls_host_name_is_checked(pa):
-    url = pa.url.replace("127.0.0.1", "127.0.0.2")
     other = Hostile(pa.pki.crt("repo-tls"), pa.pki.key("repo-tls"), host="127.0.0.2")
-    answer = pa.refuse("FETCH", 3, url=other.url + "/list")
-    assert "TLS" in answer["detail"], url
+    pa.refuse("FETCH", 3, url=other.url + "/list", says="TLS")
     assert other.requests == []
     other.close()
 
@@ -279,11 +318,10 @@ def test_loopback_is_closed_without_lab(pa):
     """Checked after DNS: the name localhost says nothing, the address does."""
     pa.serve(pa.list(5))
     for host in ("localhost", "127.0.0.1", "[::ffff:127.0.0.1]"):
-        answer = pa.refuse("ADDRESS", 2, lab=False, url=pa.url.replace("127.0.0.1", host))
-        assert "--lab" in answer["detail"]
+        pa.refuse("ADDRESS", 2, lab=False, url=pa.url.replace("127.0.0.1", host), says="--lab")
     for host in ("127.1", "0x7f.1", "2130706433", "127.0.0.1."):
         status, answer = pa.fetch(lab=False, url=pa.url.replace("127.0.0.1", host))
-        assert (status, answer["code"]) in ((1, "USAGE"), (2, "ADDRESS")), (host, answer)
+        assert status in (1, 2) and pa.named(answer, "USAGE", "ADDRESS"), (host, answer)
     assert pa.server.requests == []
 
 
@@ -314,8 +352,45 @@ def test_304_to_our_condition(pa):
 
 
 def test_304_without_a_condition(pa):
-    answer = pa.refuse("FETCH", 3, serve=lambda c, _: c.sendall(reply(b"", "304 Not Modified")))
-    assert "304" in answer["detail"]
+    pa.refuse("FETCH", 3, serve=lambda c, _: c.sendall(reply(b"", "304 Not Modified")), says="304")
+
+
+def test_304_with_a_changed_body(pa):
+    """What comes with a 304 is no list, whatever it is signed with."""
+    pa.serve(pa.list(5), ETag='"five"')
+    assert pa.fetch()[0] == 0
+    evil = pa.list(6, {"1234": "https://evil.example.com/x"}).encode()
+
+    def not_modified(connection, _):
+        connection.sendall(reply(evil, "304 Not Modified", ETag='"five"'))
+
+    pa.serve(not_modified)
+    status, answer = pa.fetch()
+    assert status in (0, 3), answer
+    assert (pa.held()["sequence"], pa.resolve()[1]["url"]) == (5, "https://cps.example.com/cps/company/1234")
+
+
+def test_304_with_another_etag(pa):
+    """The ETag of a 304 is not the one to ask with next time: it would name bytes that were never seen."""
+    pa.serve(pa.list(5), ETag='"five"')
+    assert pa.fetch()[0] == 0
+    pa.serve(lambda c, _: c.sendall(reply(b"", "304 Not Modified", ETag='"six"')))
+    for _ in range(2):
+        assert pa.fetch()[0] == 0
+    asked = [headers.get("if-none-match") for path, headers in pa.server.requests if path == "/list"]
+    assert asked == [None, '"five"', '"five"']
+
+
+def test_an_etag_says_nothing_about_the_bytes(pa):
+    """200 with the ETag of the held list: rolled back, signed twice or new, the bytes are judged."""
+    payload = pa.payload(5)
+    pa.serve(pa.sign(pa.header(), payload), ETag='"same"')
+    assert pa.fetch()[0] == 0
+    for code, jws in (("ROLLBACK", pa.list(4)), ("EQUIVOCATION", pa.sign(pa.header(), payload))):
+        pa.serve(jws, ETag='"same"')
+        pa.refuse(code, 2)
+    pa.serve(pa.list(6), ETag='"same"')
+    assert pa.fetch()[1]["sequence"] == 6
 
 
 def test_no_condition_for_another_source(pa):

@@ -23,8 +23,7 @@ def test_a_revoked_signer(pa, crl):
     pa.take(pa.list(1), "--crl", path)
     crl(pa.signer.certificate.serial_number)
     for _ in range(2):  # the second time its chain comes from the cache
-        answer = pa.refuse("SIGNER", 2, "--crl", path, serve=pa.list(2))
-        assert "revoked" in answer["detail"]
+        pa.refuse("SIGNER", 2, "--crl", path, serve=pa.list(2), says="revoked")
     assert pa.fetch()[0] == 0, "without --crl nobody asks"
 
 
@@ -44,7 +43,7 @@ def test_an_indirect_crl_by_a_signer_of_its_own(pa, crl, tmp_path):
     (tmp_path / "crl-signer.pem").write_bytes(other.pem)
     options = ("--crl", tmp_path / "pa.crl", "--crl-signer", tmp_path / "crl-signer.pem")
     crl(pa.signer.certificate.serial_number, by=other, issuer=pa.root.certificate.subject)
-    assert "revoked" in pa.refuse("SIGNER", 2, *options, serve=pa.list(1))["detail"]
+    pa.refuse("SIGNER", 2, *options, serve=pa.list(1), says="revoked")
     crl(pa.signer.certificate.serial_number, by=other)  # a number of its own
     pa.take(pa.list(1), *options)
     pa.refuse("SIGNER", 2, "--crl", tmp_path / "pa.crl", serve=pa.list(2))  # the anchors did not sign it
@@ -69,12 +68,13 @@ def test_a_crl_that_does_not_count_refuses_every_list(pa, crl, which):
     else:
         path.write_bytes(b"rubbish" if which == "rubbish" else bytes(17 << 20))
     answer = pa.refuse("SIGNER", 2, "--crl", path, serve=pa.list(2))
-    assert "CRL" in answer["detail"] or str(path) in answer["detail"] + answer.get("where", ""), answer
+    if pa.implementation.ours:
+        assert "CRL" in answer["detail"] or str(path) in answer["detail"] + answer.get("where", ""), answer
     crl()
     pa.take(pa.list(2), "--crl", path)
 
 
 def test_usage(pa, crl, tmp_path):
-    assert pa.fetch("--crl-signer", pa.anchor)[1]["code"] == "USAGE"
-    assert pa.fetch("--crl", "")[1]["code"] == "USAGE"
+    pa.refuse("USAGE", 1, "--crl-signer", pa.anchor)
+    pa.refuse("USAGE", 1, "--crl", "")
     assert pa.fetch("--crl", crl(), "--crl-signer", tmp_path / "none.pem")[0] == 1
