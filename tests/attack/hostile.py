@@ -254,8 +254,11 @@ class StiPa:
 
     def fetch(self, *args, url=None, lab=True, **kw):
         """(exit status, the JSON printed)."""
+        return self.implementation("refresh", self.state, *self.options(url, lab), *args, **kw)
+
+    def options(self, url=None, lab=True):
         options = ["--url", url or self.url, "--anchor", self.anchor, "--tls-ca", self.tls_ca, "--timeout", "20"]
-        return self.implementation("refresh", self.state, *options, *(["--lab"] if lab else []), *args, **kw)
+        return options + (["--lab"] if lab else [])
 
     def take(self, body, *args, **kw):
         """Serves and fetches a list that must be taken."""

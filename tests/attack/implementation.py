@@ -20,10 +20,13 @@ class Implementation:
         self.env = {"STICPS": str(bin_dir / "sticps")}
         assert os.access(self.adapter, os.X_OK), f"{adapter} is no program that can be run"
 
+    def argv(self, command, state, *args):
+        return [str(part) for part in (self.adapter, command, state, *args)]
+
     def __call__(self, command, state, *args, under=(), env=None, timeout=60):
         """(exit status, the JSON object printed). `under`: a command line that goes before it (strace, faketime).
         What an implementation does not offer skips the test."""
-        done = run([*under, self.adapter, command, state, *args], env={**self.env, **(env or {})}, timeout=timeout)
+        done = run([*under, *self.argv(command, state, *args)], env={**self.env, **(env or {})}, timeout=timeout)
         if done.returncode == NOT_OFFERED:
             pytest.skip(f"the implementation does not offer this: {command} {' '.join(map(str, args))}")
         assert done.returncode in range(NOT_OFFERED), done

@@ -10,7 +10,8 @@ from test_list_fetch import *  # noqa: F401,F403
 from test_list_revocation import *  # noqa: F401,F403
 from test_list_rules import *  # noqa: F401,F403
 
-del test_a_drip_meets_the_deadline  # noqa: F821: it measures how long one fetch takes, and here are two
+# They measure how long one fetch takes, and here are two.
+del test_a_drip_meets_the_deadline, test_a_dripping_certificate_meets_the_deadline  # noqa: F821
 
 
 def fingerprint(folder):
@@ -31,7 +32,7 @@ class Doctored(StiPa):
 
     def fetch(self, *args, url=None, lab=True, **kw):
         options = ["--url", url or self.url, "--anchor", self.anchor, "--state", self.state]
-        options += ["--tls-ca", self.pki.tls_ca, "--timeout", "20", *(["--lab"] if lab else []), *args]
+        options += ["--tls-ca", self.tls_ca, "--timeout", "20", *(["--lab"] if lab else []), *args]
         before, requests = fingerprint(self.state), list(self.server.requests)
         said, steps = self.cli.json("doctor", "list", *options, **kw)
         assert fingerprint(self.state) == before, "the doctor changed the state"
@@ -55,10 +56,10 @@ class Doctored(StiPa):
 
 
 @pytest.fixture
-def pa(cli, pki, tmp_path):
-    one = Doctored(cli, pki, tmp_path)
+def pa(implementation, cli, pki, tmp_path):
+    one = Doctored(cli, pki, tmp_path, implementation)
     yield one
-    one.server.close()
+    one.close()
 
 
 def test_the_doctor_was_asked():

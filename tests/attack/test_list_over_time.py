@@ -77,6 +77,18 @@ def test_no_rollback_after_a_failure(pa, failure):
     pa.take(pa.list(7))
 
 
+def test_no_rollback_by_a_fallback_file(pa, free_port):
+    """The copy on disk that is there for the day when no source answers is as old as it is."""
+    old = pa.dir / "copy.jwt"
+    old.write_text(pa.list(5))
+    pa.take(pa.list(6))
+    dead = f"https://127.0.0.1:{free_port()}/list"
+    pa.refuse("ROLLBACK", 2, "--file", old, url=dead)
+    old.write_text(pa.list(7))
+    status, answer = pa.fetch("--file", old, url=dead)
+    assert (status, answer["sequence"]) == (0, 7), answer
+
+
 def test_no_rollback_by_another_signer_or_anchor(pa):
     """The floor belongs to the list, not to whoever signed it: a new signer or root begins no new count."""
     pa.take(pa.list(6))
