@@ -6,10 +6,10 @@
 
 #define MAX_SECONDS 2147483648 /* RFC 9111 s1.2.2: larger values mean this one */
 
-const char *header_value(const char *line, size_t len, const char *name, size_t *value_len)
+const char *header_value_at(const char *line, size_t len, const char *name, size_t name_len,
+                            size_t *value_len)
 {
-    size_t name_len = strlen(name);
-    if (len <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len) != 0)
+    if (strncasecmp(line, name, name_len) != 0)
         return NULL;
     const char *value = line + name_len + 1;
     const char *end = line + len;
@@ -100,8 +100,9 @@ void caching_header(struct caching *caching, const char *line, size_t len)
         caching->has_expires = true;
         caching->expires = http_date(value, value_len);
     } else if ((value = header_value(line, len, "Date", &value_len)) != NULL) {
-        caching->date = http_date(value, value_len);
-        caching->has_date = caching->date > 0;
+        bool fits = value_len < sizeof(caching->date); /* a date has 29 bytes */
+        memcpy(caching->date, value, fits ? value_len : 0);
+        caching->date[fits ? value_len : 0] = '\0';
     } else if ((value = header_value(line, len, "Age", &value_len)) != NULL) {
         if (!parse_seconds(value, value_len, &caching->age))
             caching->age = 0;
@@ -113,13 +114,25 @@ void caching_header(struct caching *caching, const char *line, size_t len)
     }
 }
 
+int64_t caching_date(const struct caching *caching)
+{
+    return caching->date[0] != '\0' ? http_date(caching->date, strlen(caching->date)) : 0;
+}
+
+/* The server's word for now, if it gives one. */
+static int64_t now_of(const struct caching *caching, int64_t now)
+{
+    int64_t date = caching_date(caching);
+    return date > 0 ? date : now;
+}
+
 int64_t caching_retry_after(const struct caching *caching, int64_t now)
 {
     if (!caching->has_retry_after)
         return -1;
     int64_t seconds = caching->retry_after;
     if (caching->retry_is_date)
-        seconds -= caching->has_date ? caching->date : now;
+        seconds -= now_of(caching, now);
     return seconds > 0 ? seconds : 0;
 }
 
@@ -131,7 +144,7 @@ int64_t caching_lifetime(const struct caching *caching, int64_t now)
     if (caching->has_max_age)
         lifetime = caching->max_age;
     else if (caching->has_expires)
-        lifetime = caching->expires - (caching->has_date ? caching->date : now);
+        lifetime = caching->expires - now_of(caching, now);
     else
         return -1;
     lifetime -= caching->age;

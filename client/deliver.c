@@ -23,6 +23,7 @@ struct deliverer {
 
     /* the loop's thread only */
     struct peers *peers;
+    struct sticps_answer *answer; /* to resolve into: 2 KiB that are not cleared for each call */
     struct delivering *first;
     uint32_t random;
 };
@@ -253,9 +254,7 @@ static void try_now(struct sending *sending)
 static enum sticps_err find_targets(struct sticps_client *client, const struct passport *passport,
                                     struct sticps_delivery *delivery, struct sticps_error *err)
 {
-    struct sticps_answer *answer = sticps_answer_new();
-    if (answer == NULL)
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    struct sticps_answer *answer = client->deliverer->answer;
     enum sticps_err first = STICPS_OK, code = STICPS_OK;
     for (size_t i = 0; i < passport->dest_len && code != STICPS_ERR_NO_MEMORY; i++) {
         struct sticps_error why = {0};
@@ -269,7 +268,6 @@ static enum sticps_err find_targets(struct sticps_client *client, const struct p
             *err = why;
         }
     }
-    sticps_answer_free(answer);
     if (code == STICPS_ERR_NO_MEMORY)
         return code;
     return delivery->len > 0 ? STICPS_OK : first;
@@ -442,9 +440,10 @@ enum sticps_err deliverer_new(struct sticps_client *client, struct deliverer **o
         deliverer->client = client;
         deliverer->random = (uint32_t)loop_now();
         deliverer->peers = peers_new(client->options->deliver_per_cps);
+        deliverer->answer = sticps_answer_new();
     }
-    if (deliverer == NULL || deliverer->peers == NULL) {
-        free(deliverer);
+    if (deliverer == NULL || deliverer->peers == NULL || deliverer->answer == NULL) {
+        deliverer_free(deliverer);
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     }
     *out = deliverer;
@@ -480,5 +479,6 @@ void deliverer_free(struct deliverer *deliverer)
     if (deliverer == NULL)
         return;
     peers_free(deliverer->peers);
+    sticps_answer_free(deliverer->answer);
     free(deliverer);
 }

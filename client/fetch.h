@@ -8,6 +8,7 @@
 #ifndef CLIENT_FETCH_H
 #define CLIENT_FETCH_H
 
+#include "client/caching.h"
 #include "client/loop.h"
 #include "client/options.h"
 #include "common/error.h"
@@ -61,8 +62,15 @@ struct fetch_answer {
     const char *content_type;
     int64_t lifetime; /* seconds it may be cached: 0 not at all, -1 when the server does not say */
     int64_t retry_after; /* seconds, -1 when the server does not say */
-    int64_t date;        /* Unix seconds, of the server's clock; -1 when it does not say */
+    const struct caching *caching;
 };
+
+/* Unix seconds, of the server's clock; -1 when it does not say. */
+static inline int64_t fetch_answer_date(const struct fetch_answer *answer)
+{
+    int64_t date = caching_date(answer->caching);
+    return date > 0 ? date : -1;
+}
 
 /* STICPS_OK with a whole answer; FETCH, ADDRESS or NO_MEMORY with `err` (never NULL). In the loop's
  * thread, once. The answer is borrowed until it returns. */

@@ -14,6 +14,7 @@
 
 #define EVENTS_AT_ONCE 64
 #define PASSES_AT_ONCE 16 /* then the host's loop has its turn */
+#define UNWATCHED_AT_ONCE 64
 #define NEVER UINT64_MAX
 
 struct loop {
@@ -21,10 +22,12 @@ struct loop {
     int timer_fd; /* the next moment, curl's or of a timer */
     int event_fd; /* tasks were posted */
     CURLM *multi;
-    uint64_t curl_due;         /* curl's next time-out, NEVER when it has none */
-    struct loop_timer *timers; /* by their moment */
-    uint64_t armed;            /* what timer_fd is set to, NEVER when it is not */
-    bool turning;              /* in a turn, whose end arms the timer and looks for tasks */
+    uint64_t curl_due;                /* curl's next time-out, NEVER when it has none */
+    struct loop_timer *timers;        /* by their moment */
+    uint64_t armed;                   /* what timer_fd is set to, NEVER when it is not */
+    bool turning;                     /* in a turn, whose end arms the timer and looks for tasks */
+    int unwatched[UNWATCHED_AT_ONCE]; /* curl's sockets, still in epoll_fd until the turn ends */
+    size_t unwatched_len;
 
     pthread_mutex_t mutex; /* of everything below */
     pthread_cond_t changed;
@@ -111,27 +114,55 @@ static void run_due(struct loop *loop)
 
 /* ---- curl's wishes ---- */
 
+static void unwatch_now(struct loop *loop)
+{
+    struct epoll_event none = {0};
+    while (loop->unwatched_len > 0)
+        epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, loop->unwatched[--loop->unwatched_len], &none);
+}
+
+/* At the end of the turn: by then a kept connection often has its next request. */
+static void unwatch(struct loop *loop, int fd)
+{
+    if (loop->unwatched_len == UNWATCHED_AT_ONCE)
+        unwatch_now(loop);
+    loop->unwatched[loop->unwatched_len++] = fd;
+    if (!loop->turning)
+        unwatch_now(loop);
+}
+
+static bool is_unwatched(struct loop *loop, int fd)
+{
+    for (size_t i = 0; i < loop->unwatched_len; i++)
+        if (loop->unwatched[i] == fd) {
+            loop->unwatched[i] = loop->unwatched[--loop->unwatched_len];
+            return true;
+        }
+    return false;
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
 {
     struct loop *loop = context;
     (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        unwatch(loop, fd);
+        return 0;
+    }
     struct epoll_event event = {.data.fd = fd};
     if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
         event.events |= EPOLLIN;
     if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
         event.events |= EPOLLOUT;
 
-    /* The kernel forgets a descriptor that curl has closed without saying so, hence both attempts.
-     * When neither works the transfer ends by its deadline; an error here would end all of them. */
-    if (what == CURL_POLL_REMOVE)
-        epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, &event);
-    else if (known != NULL && epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0 &&
-             errno == ENOENT)
-        epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event);
-    else if (known == NULL && epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 &&
-             errno == EEXIST)
-        epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, fd, &event);
-    if (known == NULL && what != CURL_POLL_REMOVE)
+    /* The kernel forgets a descriptor that is closed, and its number may be another's by now, hence
+     * both attempts. When neither works the transfer ends by its deadline; an error here would end
+     * all of them. */
+    bool there = is_unwatched(loop, fd) || known != NULL;
+    if (epoll_ctl(loop->epoll_fd, there ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) < 0 &&
+        errno == (there ? ENOENT : EEXIST))
+        epoll_ctl(loop->epoll_fd, there ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event);
+    if (known == NULL)
         curl_multi_assign(loop->multi, fd, loop); /* comes back as `known` */
     return 0;
 }
@@ -357,6 +388,7 @@ static enum sticps_err turn(struct loop *loop, int wait_ms, struct sticps_error 
     } while (!is_done(loop) && ++passes < PASSES_AT_ONCE);
     if (passes == PASSES_AT_ONCE)
         break_off_turn(loop);
+    unwatch_now(loop);
     loop->turning = false;
     arm(loop);
     return STICPS_OK;

@@ -1,14 +1,10 @@
 #include "client/peers.h"
 
-#include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define HASH_NONFATAL_OOM 1 /* uthash otherwise ends the process */
 #include <uthash.h>
-
-#define MAX_NAME (253 + sizeof(":65535"))
 
 struct peer {
     UT_hash_handle hh;
@@ -16,7 +12,7 @@ struct peer {
     unsigned failures;     /* since the last answer */
     unsigned pauses;       /* since the last answer */
     uint64_t paused_until; /* 0: not paused since the last answer */
-    char name[MAX_NAME + 1];
+    char name[URL_PEER_NAME_SIZE];
 };
 
 struct peers {
@@ -63,13 +59,10 @@ static void make_room(struct peers *peers)
 
 static struct peer *peer_of(struct peers *peers, const struct url *url)
 {
-    char name[MAX_NAME + 1];
+    char name[URL_PEER_NAME_SIZE];
     struct peer *peer = NULL;
-    int len = snprintf(name, sizeof(name), "%.*s:%u", (int)url->host_len, url->host, url->port);
-    if (len < 0 || (size_t)len >= sizeof(name))
-        return NULL; /* no host name is so long */
-    for (char *at = name; *at != '\0'; at++)
-        *at = (char)tolower((unsigned char)*at);
+    if (!url_peer_name(url, name))
+        return NULL;
     HASH_FIND_STR(peers->all, name, peer);
     if (peer != NULL)
         return peer;
@@ -77,7 +70,7 @@ static struct peer *peer_of(struct peers *peers, const struct url *url)
     peer = calloc(1, sizeof(*peer));
     if (peer == NULL)
         return NULL;
-    memcpy(peer->name, name, (size_t)len + 1);
+    memcpy(peer->name, name, sizeof(name));
     HASH_ADD_STR(peers->all, name, peer);
     if (peer->hh.tbl == NULL) {
         free(peer);

@@ -440,3 +440,15 @@ bool url_same_host(const struct url *a, const struct url *b)
             return false;
     return true;
 }
+
+bool url_peer_name(const struct url *url, char out[URL_PEER_NAME_SIZE])
+{
+    int len =
+        snprintf(out, URL_PEER_NAME_SIZE, "%.*s:%u", (int)url->host_len, url->host, url->port);
+    if (len < 0 || (size_t)len >= URL_PEER_NAME_SIZE)
+        return false;
+    for (char *at = out; *at != '\0'; at++)
+        if (*at >= 'A' && *at <= 'Z')
+            *at = (char)(*at - 'A' + 'a');
+    return true;
+}

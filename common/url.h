@@ -47,6 +47,11 @@ enum sticps_err cps_url_check(const char *text, size_t len, const struct url_rul
 enum sticps_err x5u_check(const char *text, size_t len, bool lab,
                           struct sticps_error *err) STICPS_MUST_CHECK;
 
+/* "host:port" in lower case, by which connections to it are one peer. False when the host is longer
+ * than a name can be. */
+#define URL_PEER_NAME_SIZE (253 + sizeof(":65535"))
+bool url_peer_name(const struct url *url, char out[URL_PEER_NAME_SIZE]) STICPS_MUST_CHECK;
+
 /* Do two URLs name the same host? Case folded, port not compared. */
 bool url_same_host(const struct url *a, const struct url *b);
 

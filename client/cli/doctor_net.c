@@ -196,8 +196,10 @@ size_t net_look(struct doctor *doctor, const char *subject, const char *url, uns
 
 void net_see(struct net_seen *seen, const struct fetch_answer *answer)
 {
-    *seen = (struct net_seen){
-        .answered = true, .status = answer->status, .len = answer->body_len, .date = answer->date};
+    *seen = (struct net_seen){.answered = true,
+                              .status = answer->status,
+                              .len = answer->body_len,
+                              .date = fetch_answer_date(answer)};
     snprintf(seen->type, sizeof(seen->type), "%s",
              answer->content_type[0] != '\0' ? answer->content_type : "no content type");
 }

@@ -30,11 +30,13 @@ struct tls_server {
     pthread_t thread;
     atomic_bool stop;
     atomic_int requests, connections;
+    atomic_int resumed; /* connections whose TLS handshake took up an earlier session */
     atomic_int hold_ms; /* before each answer */
     atomic_int drop;    /* so many connections are closed as soon as they are there */
     pthread_mutex_t mutex;
     char *answer; /* a whole HTTP answer; under the mutex */
     size_t answer_len;
+    char head[8192]; /* of the last request; under the mutex */
     char ca_path[64];
 };
 
@@ -81,6 +83,7 @@ static inline bool tls_server_exchange(struct tls_server *server, SSL *tls)
     for (int held = 0; held < atomic_load(&server->hold_ms) && !atomic_load(&server->stop); held++)
         tls_server_pause(1);
     pthread_mutex_lock(&server->mutex);
+    memcpy(server->head, head, sizeof(head));
     int sent = SSL_write(tls, server->answer, (int)server->answer_len);
     pthread_mutex_unlock(&server->mutex);
     return sent > 0;
@@ -104,6 +107,7 @@ static inline void tls_server_connection(struct tls_server *server, int fd)
     atomic_fetch_add(&server->connections, 1);
     bool dropped = atomic_load(&server->drop) > 0 && atomic_fetch_sub(&server->drop, 1) > 0;
     if (!dropped && SSL_accept(tls) == 1) {
+        atomic_fetch_add(&server->resumed, SSL_session_reused(tls));
         while ((SSL_pending(tls) > 0 || tls_server_readable(server, fd)) &&
                tls_server_exchange(server, tls))
             ;
