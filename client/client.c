@@ -351,6 +351,24 @@ enum sticps_err sticps_list_refresh_wait(struct sticps_client *client, enum stic
     return wait_for_list(&wait, list, status, previous, err);
 }
 
+enum sticps_err sticps_list_offer_wait(struct sticps_client *client, enum sticps_list_kind kind,
+                                       struct sticps_list **offered, struct sticps_error *err)
+{
+    enum sticps_err code = client_check(client, err);
+    if (code != STICPS_OK)
+        return code;
+    struct list_wait wait = {.loop = client->loop};
+    list_refresh_offer(&client->refresher, kind, on_list_wait, &wait);
+    return wait_for_list(&wait, offered, NULL, NULL, err);
+}
+
+enum sticps_err sticps_list_recover(struct sticps_client *client, struct sticps_list *offered,
+                                    int64_t *previous_floor, struct sticps_error *err)
+{
+    enum sticps_err code = client_check(client, err);
+    return code != STICPS_OK ? code : lists_recover(client->lists, offered, previous_floor, err);
+}
+
 enum sticps_err sticps_list_load(struct sticps_client *client, enum sticps_list_kind kind,
                                  struct sticps_error *err)
 {

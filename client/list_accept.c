@@ -125,7 +125,7 @@ enum sticps_err list_accept_sequence(const struct list_state *state, int64_t seq
     if (sequence < state->floor)
         return fail(err, STICPS_ERR_ROLLBACK, "sequence",
                     "sequence %lld is below %lld, which was accepted before; when the STI-PA says "
-                    "by another way that it went back: sticps list reset --to",
+                    "by another way that it went back: sticps list recover",
                     (long long)sequence, (long long)state->floor);
     *current = state->jws != NULL && state->sequence == sequence;
     const char *seen = *current ? state->sha256 : list_state_seen(state, sequence);

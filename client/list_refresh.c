@@ -12,6 +12,7 @@ struct refresh {
     const struct text_list *urls, *files;
     struct text one; /* of list_refresh_one: our URL, in a list of its own */
     struct text_list only;
+    bool offer; /* nothing is kept; the first list that is acceptable ends it */
     uint64_t *rest_until;
     size_t at;         /* the source that is asked now: the URLs, then the files */
     uint64_t deadline; /* loop_now() */
@@ -98,19 +99,29 @@ static void refresh_free(struct refresh *refresh)
     free(refresh);
 }
 
-static void finish(struct refresh *refresh)
+/* A list that was only offered is neither taken nor current. */
+static void note_end(const struct refresh *refresh)
 {
     struct events *events = refresh->refresher->events;
-    const struct sticps_list_result *result = refresh->satisfied ? &refresh->result : NULL;
-    enum sticps_err code = refresh->satisfied ? STICPS_OK : refresh->worst.code;
-    if (result == NULL || result->status != STICPS_LIST_TAKEN)
-        events_note(events, STICPS_EVENT_LIST, code, &refresh->worst);
-    else
-        events_tell(events, STICPS_EVENT_LIST, sticps_list_source(result->list),
-                    "list %lld is taken, after %lld", (long long)sticps_list_sequence(result->list),
-                    (long long)result->previous);
+    const struct sticps_list *list = refresh->result.list;
+    if (!refresh->satisfied)
+        events_note(events, STICPS_EVENT_LIST, refresh->worst.code, &refresh->worst);
+    else if (!refresh->offer && refresh->result.status == STICPS_LIST_TAKEN)
+        events_tell(events, STICPS_EVENT_LIST, sticps_list_source(list),
+                    "list %lld is taken, after %lld", (long long)sticps_list_sequence(list),
+                    (long long)refresh->result.previous);
+    else if (!refresh->offer)
+        events_note(events, STICPS_EVENT_LIST, STICPS_OK, &refresh->worst);
+}
+
+static void finish(struct refresh *refresh)
+{
     const struct sticps_error none = {0};
-    refresh->callback(refresh->ctx, code, result != NULL ? &none : &refresh->worst, result);
+    note_end(refresh);
+    if (refresh->satisfied)
+        refresh->callback(refresh->ctx, STICPS_OK, &none, &refresh->result);
+    else
+        refresh->callback(refresh->ctx, refresh->worst.code, &refresh->worst, NULL);
     refresh_free(refresh);
 }
 
@@ -139,7 +150,8 @@ static bool find_source(struct refresh *refresh)
 {
     while (refresh->at < refresh->urls->len && rests(refresh))
         refresh->at++;
-    return refresh->at < sources_len(refresh) && !(is_file(refresh) && refresh->satisfied);
+    bool enough = refresh->satisfied && (is_file(refresh) || refresh->offer);
+    return refresh->at < sources_len(refresh) && !enough;
 }
 
 static void on_source(void *ctx, enum sticps_err code, const struct sticps_error *err,
@@ -162,6 +174,7 @@ static void ask_next(struct refresh *refresh)
         .from = source_name(refresh),
         .is_file = is_file(refresh),
         .confirms = refresh->satisfied,
+        .offer = refresh->offer,
         .timeout_ms = share > 0 ? share : 1, /* 0 would be for ever */
     };
     list_source_fetch(refresh->refresher->source, &request, on_source, refresh);
@@ -247,33 +260,48 @@ static struct refresh *refresh_new(struct list_refresher *refresher, enum sticps
     return refresh;
 }
 
-static void start(struct list_refresher *refresher, enum sticps_list_kind kind, const char *url,
-                  uint64_t *rest_until, enum sticps_err code, struct sticps_error *err,
-                  sticps_list_fn *callback, void *ctx)
+/* `refresh` is NULL when out of memory, or with a `code`. */
+static void start(struct list_refresher *refresher, struct refresh *refresh, enum sticps_err code,
+                  struct sticps_error *err, sticps_list_fn *callback, void *ctx)
 {
-    struct refresh *refresh = NULL;
+    if (code == STICPS_OK && refresh == NULL)
+        code = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     if (code == STICPS_OK && fetcher_is_closed(refresher->source->fetcher))
-        code = fail(err, STICPS_ERR_FETCH, url, "the client is being closed");
+        code = fail(err, STICPS_ERR_FETCH, NULL, "the client is being closed");
     if (code == STICPS_OK) {
-        refresh = refresh_new(refresher, kind, url, callback, ctx);
-        if (refresh == NULL)
-            code = fail(err, STICPS_ERR_NO_MEMORY, url, "out of memory");
-    }
-    if (refresh == NULL) {
-        events_note(refresher->events, STICPS_EVENT_LIST, code, err);
-        callback(ctx, code, err, NULL);
+        loop_post(refresher->loop, &refresh->task);
         return;
     }
-    refresh->rest_until = rest_until;
-    loop_post(refresher->loop, &refresh->task);
+    events_note(refresher->events, STICPS_EVENT_LIST, code, err);
+    callback(ctx, code, err, NULL);
+    if (refresh != NULL)
+        refresh_free(refresh);
+}
+
+static void start_all(struct list_refresher *refresher, enum sticps_list_kind kind, bool offer,
+                      uint64_t *rest_until, sticps_list_fn *callback, void *ctx)
+{
+    struct sticps_error err = {0};
+    enum sticps_err code = list_refresh_check(refresher, kind, &err);
+    struct refresh *refresh =
+        code == STICPS_OK ? refresh_new(refresher, kind, NULL, callback, ctx) : NULL;
+    if (refresh != NULL) {
+        refresh->offer = offer;
+        refresh->rest_until = rest_until;
+    }
+    start(refresher, refresh, code, &err, callback, ctx);
 }
 
 void list_refresh_all(struct list_refresher *refresher, enum sticps_list_kind kind,
                       uint64_t *rest_until, sticps_list_fn *callback, void *ctx)
 {
-    struct sticps_error err = {0};
-    enum sticps_err code = list_refresh_check(refresher, kind, &err);
-    start(refresher, kind, NULL, rest_until, code, &err, callback, ctx);
+    start_all(refresher, kind, false, rest_until, callback, ctx);
+}
+
+void list_refresh_offer(struct list_refresher *refresher, enum sticps_list_kind kind,
+                        sticps_list_fn *callback, void *ctx)
+{
+    start_all(refresher, kind, true, NULL, callback, ctx);
 }
 
 void list_refresh_one(struct list_refresher *refresher, enum sticps_list_kind kind, const char *url,
@@ -283,5 +311,7 @@ void list_refresh_one(struct list_refresher *refresher, enum sticps_list_kind ki
     enum sticps_err code = list_url_check(url, &err);
     if (code == STICPS_OK)
         code = check_anchors(refresher, &err);
-    start(refresher, kind, url, NULL, code, &err, callback, ctx);
+    struct refresh *refresh =
+        code == STICPS_OK ? refresh_new(refresher, kind, url, callback, ctx) : NULL;
+    start(refresher, refresh, code, &err, callback, ctx);
 }

@@ -20,6 +20,11 @@ struct list_refresher {
 void list_refresh_all(struct list_refresher *refresher, enum sticps_list_kind kind,
                       uint64_t *rest_until, sticps_list_fn *callback, void *ctx);
 
+/* The sources of the options, until the first that has a list past rules 1 to 7, of which nothing
+ * is kept (list_request.offer). As sticps_list_offer_wait. */
+void list_refresh_offer(struct list_refresher *refresher, enum sticps_list_kind kind,
+                        sticps_list_fn *callback, void *ctx);
+
 /* One URL. As sticps_list_fetch. */
 void list_refresh_one(struct list_refresher *refresher, enum sticps_list_kind kind, const char *url,
                       sticps_list_fn *callback, void *ctx);

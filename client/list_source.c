@@ -97,6 +97,14 @@ static enum sticps_err judge(struct list_fetch *fetch, const struct cert_chain *
         return code;
     if (source->watch != NULL)
         source->watch->payload(source->watch->ctx, payload);
+    if (fetch->request.offer) {
+        code = list_from_held(fetch->request.kind, fetch->candidate.jws, fetch->candidate.jws_len,
+                              fetch->candidate.sha256, fetch->request.from, now_of(fetch),
+                              &result->list, err);
+        result->status = STICPS_LIST_CURRENT; /* at any rate not taken */
+        signed_list_free(payload);
+        return code;
+    }
     bool keep = chain_expires > now_of(fetch); /* what may not be cached is not written either */
     struct list_commit commit = {
         .kind = fetch->request.kind,

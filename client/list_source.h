@@ -37,6 +37,7 @@ struct list_request {
     const char *from; /* https URL, checked, or the path of a file; outlives the fetch */
     bool is_file;
     bool confirms;       /* another source has given an acceptable list already (list_commit) */
+    bool offer;          /* nothing is kept: the result is what passed rules 1 to 7, `previous` 0 */
     unsigned timeout_ms; /* for list and certificate together */
 };
 

@@ -1,11 +1,13 @@
 #include "client/lists.h"
 
+#include "client/audit.h"
 #include "client/forks.h"
 #include "client/list_store.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct held {
     struct list_store *store;
@@ -84,16 +86,17 @@ static enum sticps_err from_state(enum sticps_list_kind kind, const struct list_
 }
 
 /* Rule 9, against what is held on disk. */
-static enum sticps_err check_shrink(const struct lists *lists, const struct list_commit *commit,
+static enum sticps_err check_shrink(const struct lists *lists, enum sticps_list_kind kind,
+                                    const struct signed_list *payload,
                                     const struct list_state *state, struct sticps_error *err)
 {
-    if (commit->kind != STICPS_LIST_CPS || state->jws == NULL || lists->options->accept_shrink)
+    if (kind != STICPS_LIST_CPS || state->jws == NULL || lists->options->accept_shrink)
         return STICPS_OK;
     struct sticps_list *before = NULL;
-    enum sticps_err code = from_state(commit->kind, state, &before, err);
+    enum sticps_err code = from_state(kind, state, &before, err);
     if (code != STICPS_OK)
         return code;
-    code = list_accept_shrink(list_payload(before), commit->payload, lists->options, err);
+    code = list_accept_shrink(list_payload(before), payload, lists->options, err);
     sticps_list_unref(before);
     return code;
 }
@@ -118,7 +121,7 @@ static enum sticps_err judge_and_store(struct lists *lists, struct held *held,
     *previous = state.sequence;
     code = list_accept_sequence(&state, accepted.sequence, accepted.sha256, current, err);
     if (code == STICPS_OK && !*current)
-        code = check_shrink(lists, commit, &state, err);
+        code = check_shrink(lists, commit->kind, commit->payload, &state, err);
     if (code == STICPS_OK && !(*current && commit->confirms))
         code = list_state_take(&state, &accepted, err);
     struct sticps_list *list = NULL;
@@ -177,19 +180,36 @@ enum sticps_err lists_load(struct lists *lists, enum sticps_list_kind kind,
     return code;
 }
 
+/* ---- what an operator changes ---- */
+
+/* Under the lock: records the change, then makes it. */
+static enum sticps_err record_and_write(const struct lists *lists, struct held *held,
+                                        const struct audit_entry *entry, struct sticps_error *err)
+{
+    const struct sticps_options *options = lists->options;
+    enum sticps_err code = STICPS_OK;
+    if (options->state_dir != NULL && !options->rehearsal)
+        code = audit_note(options->state_dir, clock_now(&options->clock), entry, err);
+    return code != STICPS_OK ? code : list_store_write(held->store, entry->after, err);
+}
+
 /* Under the lock. */
-static enum sticps_err lower(struct held *held, int64_t sequence, int64_t *previous_floor,
+static enum sticps_err lower(const struct lists *lists, enum sticps_list_kind kind,
+                             struct held *held, int64_t sequence, int64_t *previous_floor,
                              bool *dropped, struct sticps_error *err)
 {
-    struct list_state state = {0};
-    enum sticps_err code = list_store_read(held->store, &state, err);
-    if (code != STICPS_OK)
-        return code;
-    *previous_floor = state.floor;
-    code = list_state_reset(&state, sequence, dropped, err);
+    struct list_state before = {0}, after = {0};
+    const struct audit_entry entry = {"reset", kind, &before, &after};
+    enum sticps_err code = list_store_read(held->store, &before, err);
     if (code == STICPS_OK)
-        code = list_store_write(held->store, &state, err);
-    list_state_clear(&state);
+        code = list_store_read(held->store, &after, err);
+    if (code == STICPS_OK)
+        code = list_state_reset(&after, sequence, dropped, err);
+    if (code == STICPS_OK)
+        code = record_and_write(lists, held, &entry, err);
+    *previous_floor = before.floor;
+    list_state_clear(&before);
+    list_state_clear(&after);
     return code;
 }
 
@@ -204,7 +224,7 @@ enum sticps_err lists_reset(struct lists *lists, enum sticps_list_kind kind, int
     pthread_mutex_lock(&held->mutex);
     enum sticps_err code = list_store_lock(held->store, err);
     if (code == STICPS_OK) {
-        code = lower(held, sequence, &floor, &gone, err);
+        code = lower(lists, kind, held, sequence, &floor, &gone, err);
         list_store_unlock(held->store);
     }
     if (code == STICPS_OK) {
@@ -218,6 +238,104 @@ enum sticps_err lists_reset(struct lists *lists, enum sticps_list_kind kind, int
     pthread_mutex_unlock(&held->mutex);
     return code;
 }
+
+/* Rules 7 to 9 once more for a list that was offered a while ago; rule 8 must refuse it, or there
+ * is nothing to recover from. */
+static enum sticps_err check_offered(const struct lists *lists, const struct list_state *state,
+                                     const struct sticps_list *offered, struct sticps_error *err)
+{
+    const struct signed_list *payload = list_payload(offered);
+    bool current = false;
+    enum sticps_err code =
+        list_accept_sequence(state, payload->sequence, sticps_list_sha256(offered), &current, NULL);
+    if (code == STICPS_OK)
+        return fail(err, STICPS_ERR_USAGE, "sequence",
+                    "nothing is to be recovered from: sequence %lld is not refused (the floor is "
+                    "%lld); fetch the list",
+                    (long long)payload->sequence, (long long)state->floor);
+    if (payload->exp <= clock_now(&lists->options->clock))
+        return fail(err, STICPS_ERR_EXP, "exp", "the offered list has expired meanwhile");
+    return check_shrink(lists, sticps_list_kind(offered), payload, state, err);
+}
+
+enum sticps_err lists_may_recover(struct lists *lists, const struct sticps_list *offered,
+                                  int64_t *floor, struct sticps_error *err)
+{
+    struct list_state state = {0};
+    enum sticps_err code = lists_read(lists, sticps_list_kind(offered), &state, err);
+    if (code != STICPS_OK)
+        return code;
+    *floor = state.floor;
+    code = check_offered(lists, &state, offered, err);
+    list_state_clear(&state);
+    return code;
+}
+
+/* The state with `offered` in it, and without what was accepted at its sequence and above. */
+static enum sticps_err take_offered(const struct lists *lists, struct list_state *state,
+                                    const struct sticps_list *offered, struct sticps_error *err)
+{
+    bool dropped = false;
+    const char *jws = sticps_list_jws(offered);
+    const struct list_accepted accepted = {
+        .jws = jws,
+        .jws_len = strlen(jws),
+        .sha256 = sticps_list_sha256(offered),
+        .sequence = sticps_list_sequence(offered),
+        .exp = sticps_list_exp(offered),
+        .fetched_at = clock_now(&lists->options->clock),
+        .source = sticps_list_source(offered),
+        .etag = "",
+        .x5u = "", /* the next fetch asks for both */
+        .chain = "",
+    };
+    enum sticps_err code = list_state_reset(state, accepted.sequence - 1, &dropped, err);
+    return code != STICPS_OK ? code : list_state_take(state, &accepted, err);
+}
+
+/* Under the lock. */
+static enum sticps_err recover(const struct lists *lists, struct held *held,
+                               struct sticps_list *offered, int64_t *previous_floor,
+                               struct sticps_error *err)
+{
+    struct list_state before = {0}, after = {0};
+    const struct audit_entry entry = {"recover", sticps_list_kind(offered), &before, &after};
+    enum sticps_err code = list_store_read(held->store, &before, err);
+    if (code == STICPS_OK)
+        code = check_offered(lists, &before, offered, err);
+    if (code == STICPS_OK)
+        code = list_store_read(held->store, &after, err);
+    if (code == STICPS_OK)
+        code = take_offered(lists, &after, offered, err);
+    if (code == STICPS_OK)
+        code = record_and_write(lists, held, &entry, err);
+    *previous_floor = before.floor;
+    list_state_clear(&before);
+    list_state_clear(&after);
+    return code;
+}
+
+enum sticps_err lists_recover(struct lists *lists, struct sticps_list *offered,
+                              int64_t *previous_floor, struct sticps_error *err)
+{
+    struct held *held = &lists->held[sticps_list_kind(offered)];
+    int64_t floor = 0;
+    pthread_mutex_lock(&held->mutex);
+    enum sticps_err code = list_store_lock(held->store, err);
+    if (code == STICPS_OK) {
+        code = recover(lists, held, offered, &floor, err);
+        list_store_unlock(held->store);
+    }
+    if (code == STICPS_OK) {
+        publish(lists, held, sticps_list_ref(offered));
+        if (previous_floor != NULL)
+            *previous_floor = floor;
+    }
+    pthread_mutex_unlock(&held->mutex);
+    return code;
+}
+
+/* ---- reading in memory ---- */
 
 struct sticps_list *lists_held(struct lists *lists, enum sticps_list_kind kind)
 {

@@ -42,6 +42,14 @@ enum sticps_err lists_reset(struct lists *lists, enum sticps_list_kind kind, int
                             int64_t *previous_floor, bool *dropped,
                             struct sticps_error *err) STICPS_MUST_CHECK;
 
+/* What lists_recover would say of `offered` now, changing nothing. *floor is set unless the state
+ * cannot be read. */
+enum sticps_err lists_may_recover(struct lists *lists, const struct sticps_list *offered,
+                                  int64_t *floor, struct sticps_error *err) STICPS_MUST_CHECK;
+/* As sticps_list_recover. */
+enum sticps_err lists_recover(struct lists *lists, struct sticps_list *offered,
+                              int64_t *previous_floor, struct sticps_error *err) STICPS_MUST_CHECK;
+
 /* A reference to the held list, or NULL. */
 struct sticps_list *lists_held(struct lists *lists, enum sticps_list_kind kind);
 

@@ -79,16 +79,15 @@ bool state_file_write_all(int fd, const char *text, size_t len)
     return true;
 }
 
-static bool sync_dir(const char *dir)
+enum sticps_err state_file_sync_dir(const char *dir, struct sticps_error *err)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
+    bool ok = fd >= 0 && fsync(fd) == 0;
     int saved = errno;
-    close(fd);
-    errno = saved;
-    return ok;
+    if (fd >= 0)
+        close(fd);
+    return ok ? STICPS_OK
+              : fail(err, STICPS_ERR_FILE, dir, "cannot be synced: %s", strerror(saved));
 }
 
 enum sticps_err state_file_write(const char *dir, const char *path, const char *temp,
@@ -115,7 +114,5 @@ enum sticps_err state_file_write(const char *dir, const char *path, const char *
         unlink(temp);
         return fail(err, STICPS_ERR_FILE, path, "cannot be written: %s", strerror(saved));
     }
-    if (durable && !sync_dir(dir))
-        return fail(err, STICPS_ERR_FILE, dir, "cannot be synced: %s", strerror(errno));
-    return STICPS_OK;
+    return durable ? state_file_sync_dir(dir, err) : STICPS_OK;
 }

@@ -27,6 +27,9 @@ enum sticps_err state_file_write(const char *dir, const char *path, const char *
                                  const char *text, size_t len, enum state_file_way way,
                                  struct sticps_error *err) STICPS_MUST_CHECK;
 
+/* STICPS_ERR_FILE. */
+enum sticps_err state_file_sync_dir(const char *dir, struct sticps_error *err) STICPS_MUST_CHECK;
+
 /* Writes all of it; false with errno. */
 bool state_file_write_all(int fd, const char *text, size_t len);
 

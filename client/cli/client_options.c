@@ -115,6 +115,15 @@ enum sticps_err client_from_options(const struct client_options *from, struct st
     return code;
 }
 
+void client_warn_of_source(void *ctx, enum sticps_log_level level, int event, enum sticps_err code,
+                           const char *where, const char *text)
+{
+    (void)ctx;
+    (void)level;
+    if (event == STICPS_EVENT_SOURCE)
+        fprintf(stderr, "sticps: warning: %s: %s (%s)\n", sticps_err_name(code), text, where);
+}
+
 enum sticps_err client_list_kind(const struct client_options *options, enum sticps_list_kind *out,
                                  struct sticps_error *err)
 {

@@ -57,6 +57,23 @@ struct client_options {
         "grace", 0, CLI_INTEGER, &(o)->grace, "S", "serve an expired list for S seconds, stale", \
             false, 0, 315360000                                                                  \
     }
+/* Where a list comes from, and what is allowed of it. */
+#define OPTION_LIST(o)                                                                            \
+    {"url", 0, CLI_TEXTS, &(o)->list_urls, "URL", "of the list, either form", false, 0, 0},       \
+        {"file", 0, CLI_TEXTS, &(o)->list_files, "FILE", "a copy, where no URL gives one",        \
+         false,  0, 0},                                                                           \
+        {"x5u-host", 0, CLI_TEXTS, &(o)->x5u_hosts, "HOST", "where its certificate may be",       \
+         false,      0, 0},                                                                       \
+        {"max-lifetime", 0, CLI_INTEGER, &(o)->max_lifetime, "S", "exp at most S ahead (604800)", \
+         false,          1, 315360000},                                                           \
+        {"allow-port", 0, CLI_TEXTS, &(o)->ports, "N", "port for CPS URLs besides 443",           \
+         false,        0, 0},                                                                     \
+        {"accept-shrink", 0, CLI_FLAG, &(o)->accept_shrink, NULL, "many entries may be gone",     \
+         false,           0, 0},                                                                  \
+    {                                                                                             \
+        "timeout", 0, CLI_INTEGER, &(o)->timeout_s, "S", "total, with the certificate (30)",      \
+            false, 1, 3600                                                                        \
+    }
 #define OPTION_CRL(o)                                                                           \
     {"crl", 0, CLI_TEXT, &(o)->crl, "FILE", "revoked certificates, DER or PEM", false, 0, 0},   \
     {                                                                                           \
@@ -71,6 +88,11 @@ struct client_options {
 enum sticps_err client_from_options(const struct client_options *options,
                                     struct sticps_client **out,
                                     struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* A sticps_log_fn: tells on standard error of a source that failed, whether or not another
+ * satisfies; nothing else. */
+void client_warn_of_source(void *ctx, enum sticps_log_level level, int event, enum sticps_err code,
+                           const char *where, const char *text);
 
 /* STICPS_ERR_USAGE for another word than cps and ca. */
 enum sticps_err client_list_kind(const struct client_options *options, enum sticps_list_kind *out,

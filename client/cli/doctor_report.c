@@ -94,7 +94,7 @@ static const struct {
     {STICPS_ERR_VERSION, "Update this software to one that knows the version."},
     {STICPS_ERR_EXP, "Check this machine's clock; if it is right, the STI-PA must publish anew."},
     {STICPS_ERR_ROLLBACK, "Ask the STI-PA; when it says by another way that it went back, run "
-                          "sticps list reset --to."},
+                          "sticps list recover."},
     {STICPS_ERR_EQUIVOCATION, "Keep both lists and ask the STI-PA, which must not sign two under "
                               "one number."},
     {STICPS_ERR_SHRINK, "Ask the STI-PA whether the loss is meant, then fetch once with "

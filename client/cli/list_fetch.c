@@ -15,10 +15,9 @@ static void on_event(void *ctx, enum sticps_log_level level, int event, enum sti
                      const char *where, const char *text)
 {
     struct failures *failures = ctx;
-    (void)level;
+    client_warn_of_source(NULL, level, event, code, where, text);
     if (event != STICPS_EVENT_SOURCE)
         return;
-    fprintf(stderr, "sticps: warning: %s: %s (%s)\n", sticps_err_name(code), text, where);
     json_t *one = json_pack("{s:s, s:s, s:s}", "source", where, "code", sticps_err_name(code),
                             "detail", text);
     if (failures->list != NULL && json_array_append_new(failures->list, one) != 0) {
@@ -86,25 +85,8 @@ static int run(int argc, char **argv)
     struct failures failures = {json_array()};
     struct client_options o = {.log = on_event, .log_ctx = &failures};
     const struct cli_option options[] = {
-        {"url", 0, CLI_TEXTS, &o.list_urls, "URL", "of the list, either form", false, 0, 0},
-        {"file", 0, CLI_TEXTS, &o.list_files, "FILE", "a copy, where no URL gives one", false, 0,
-         0},
-        OPTION_ANCHOR(&o),
-        OPTION_STATE(&o),
-        OPTION_KIND(&o),
-        {"x5u-host", 0, CLI_TEXTS, &o.x5u_hosts, "HOST", "where its certificate may be", false, 0,
-         0},
-        {"max-lifetime", 0, CLI_INTEGER, &o.max_lifetime, "S", "exp at most S ahead (604800)",
-         false, 1, 315360000},
-        {"allow-port", 0, CLI_TEXTS, &o.ports, "N", "port for CPS URLs besides 443", false, 0, 0},
-        {"accept-shrink", 0, CLI_FLAG, &o.accept_shrink, NULL, "many entries may be gone", false, 0,
-         0},
-        {"timeout", 0, CLI_INTEGER, &o.timeout_s, "S", "total, with the certificate (30)", false, 1,
-         3600},
-        OPTION_CRL(&o),
-        OPTION_TLS_CA(&o),
-        OPTION_LAB(&o),
-        OPTION_END,
+        OPTION_LIST(&o), OPTION_ANCHOR(&o), OPTION_STATE(&o), OPTION_KIND(&o),
+        OPTION_CRL(&o),  OPTION_TLS_CA(&o), OPTION_LAB(&o),   OPTION_END,
     };
     struct cli_texts rest;
     int status;

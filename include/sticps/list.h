@@ -84,9 +84,30 @@ STICPS_EXPORT enum sticps_err sticps_list_load(struct sticps_client *client,
 STICPS_EXPORT struct sticps_list *sticps_list_held(struct sticps_client *client,
                                                    enum sticps_list_kind kind);
 
+/* Recovery after a fast-forward: somebody who could sign published a huge sequence, and the lists
+ * that the STI-PA really goes on with are refused (ROLLBACK, or EQUIVOCATION). Two steps, with an
+ * operator's decision between them, never without one; `sticps list recover` is the tool.
+ *
+ * What the sources of the options (refresh.h) offer now: the first list that passes all rules but
+ * the floor (1 to 7), waiting. Nothing is kept. `*offered` is the caller's reference. */
+STICPS_EXPORT enum sticps_err sticps_list_offer_wait(struct sticps_client *client,
+                                                     enum sticps_list_kind kind,
+                                                     struct sticps_list **offered,
+                                                     struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Makes `offered`, of sticps_list_offer_wait, the held list, with the floor at its sequence; what
+ * was accepted at its sequence and above is forgotten. STICPS_ERR_USAGE when the floor does not
+ * refuse it (fetch it), EXP when it has expired meanwhile, SHRINK as rule 9 says. A line in
+ * audit.log of the state directory says who did it, and when; when that cannot be written, nothing
+ * is changed (STICPS_ERR_FILE). `previous_floor` may be NULL. */
+STICPS_EXPORT enum sticps_err sticps_list_recover(struct sticps_client *client,
+                                                  struct sticps_list *offered,
+                                                  int64_t *previous_floor,
+                                                  struct sticps_error *err) STICPS_MUST_CHECK;
+
 /* Lowers the floor on disk to `sequence`, never raises it (STICPS_ERR_USAGE): after the STI-PA
  * itself went back, and told so by another way than the list. A held list above it is dropped.
- * `previous_floor` and `dropped` may be NULL. */
+ * A line in audit.log says who did it. `previous_floor` and `dropped` may be NULL. */
 STICPS_EXPORT enum sticps_err sticps_list_reset(struct sticps_client *client,
                                                 enum sticps_list_kind kind, int64_t sequence,
                                                 int64_t *previous_floor, bool *dropped,

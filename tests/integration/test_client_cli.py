@@ -6,11 +6,11 @@ import subprocess
 import pytest
 
 COMMANDS = [
-    "list fetch", "list show", "list reset", "npdb build", "npdb lookup", "resolve", "passport sign",
+    "list fetch", "list show", "list reset", "list recover", "npdb build", "npdb lookup", "resolve", "passport sign",
     "passport inspect", "passport verify", "deliver", "retrieve", "provision get", "provision put", "provision delete",
     "doctor",
 ]  # fmt: skip
-NETWORK = {"list fetch", "passport verify", "deliver", "retrieve", "provision get", "provision put", "provision delete",
+NETWORK = {"list fetch", "list recover", "passport verify", "deliver", "retrieve", "provision get", "provision put", "provision delete",
            "doctor"}  # fmt: skip
 
 
