@@ -1,6 +1,6 @@
 """docs/operations.md: each command of it runs here, in the order in which it stands there, on the hosts that it names.
 
-A block ```sh HOST runs on that host (`pa1` and `pa2` are nodes, `db1` and `db2` have PostgreSQL). A block ```text that
+A block ```sh HOST runs on that host (`pa1` and `pa2` are nodes, `db1` and `db2` have PostgreSQL, `osp1` the agent). A block ```text that
 follows it is what it prints: `…` stands for anything within a line, a line `…` for any lines."""
 
 import os
@@ -13,7 +13,7 @@ from lib.pki import ROOT
 from lib.sandbox import Host
 
 DOCUMENT = ROOT / "docs/operations.md"
-ADDRESSES = {"pa1": "10.77.0.11", "pa2": "10.77.0.12", "db1": "10.77.0.21", "db2": "10.77.0.22"}
+ADDRESSES = {"pa1": "10.77.0.11", "pa2": "10.77.0.12", "db1": "10.77.0.21", "db2": "10.77.0.22", "osp1": "10.77.0.31"}
 RULES = ROOT / "packaging/prometheus/sticps-registryd.rules.yaml"
 
 
@@ -50,6 +50,12 @@ def copy_to_pa2(hosts, shared):
     """What the document says is copied to the other node."""
     hosts["pa1"].run(f"tar -C /etc -cf {shared}/sticps.tar sticps")
     hosts["pa2"].run(f"tar -C /etc -xf {shared}/sticps.tar && chown -R root:sticps-registryd /etc/sticps")
+
+
+def send_anchor(hosts, shared):
+    """What the document says is sent to the clients."""
+    hosts["pa1"].run(f"cp /root/ca/root.crt {shared}/root.crt")
+    hosts["osp1"].run(f"cp {shared}/root.crt /root/received/sti-pa-root.pem")
 
 
 ACCIDENT = r'''
@@ -105,6 +111,7 @@ def test_every_command(hosts, tmp_path):
             braked = True
         # the sandbox's addresses are private, which the client opens in the laboratory only
         commands = commands.replace("sticps list fetch", "sticps list fetch --lab")
+        commands = commands.replace("/etc/sticps/agent.yaml <<'END'\n", "/etc/sticps/agent.yaml <<'END'\nlab: true\n")
         try:
             printed = hosts[host].run(commands)
         except AssertionError as error:
@@ -113,6 +120,8 @@ def test_every_command(hosts, tmp_path):
             assert matches(expected, printed), f"{heading}, {host}:\n{commands}\nprinted\n{printed}\ninstead of\n{expected}"
         if "registry.csr" in commands:
             sign_tls(hosts[host])
+        if heading == "The anchor to the clients":
+            send_anchor(hosts, tmp_path)
         if "copy /etc/sticps" in commands:
             copy_to_pa2(hosts, tmp_path)
 

@@ -55,9 +55,10 @@ class Host:
         self._base = Path(folder) / name
         (self._base / "disk").mkdir(parents=True)
         os.chmod(folder, 0o755)
+        sti_pa = name if name in ("pa1", "pa2") else "pa1"
         lines = [f"{address} {other}" for other, address in addresses.items()]
         (self._base / "hosts").write_text(
-            "\n".join(["127.0.0.1 localhost", f"{addresses[name]} sti-pa.example.com", *lines]) + "\n")
+            "\n".join(["127.0.0.1 localhost", f"{addresses[sti_pa]} sti-pa.example.com", *lines]) + "\n")
         (self._base / "setup").write_text(SETUP)
         (self._base / "loop").write_text(LOOP)
         inner = (f'bash "{self._base}/setup" "{self._base}" "{ROOT}" "{build}" "{LIB}/systemctl.py" "{trusted}" '

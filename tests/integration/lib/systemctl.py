@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """systemctl and journalctl for a sandbox host where systemd is not process 1 (lib/sandbox.py installs it there).
 
-Reads the real unit file: ExecStart, ExecReload by SIGHUP, User, Type=notify, AmbientCapabilities. PostgreSQL's units
+Reads the real unit file: ExecStart, ExecReload by SIGHUP, User, Type=notify, AmbientCapabilities, directories. PostgreSQL's units
 go to pg_ctlcluster. `start` returns when the service says READY=1, as systemctl does."""
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -35,9 +36,19 @@ def pid_of(name):
         return None
 
 
+def make_folder(name, key, parent, mode):
+    if folder := setting(name, key):
+        path, user = parent / folder, setting(name, "User", "root")
+        path.mkdir(parents=True, exist_ok=True)
+        shutil.chown(path, user, setting(name, "Group", user))
+        path.chmod(int(setting(name, f"{key}Mode", mode), 8))
+
+
 def start(name):
     if pid_of(name):
         return 0
+    make_folder(name, "RuntimeDirectory", Path("/run"), "0755")
+    make_folder(name, "StateDirectory", Path("/var/lib"), "0755")
     RUN.mkdir(exist_ok=True)
     LOG.mkdir(exist_ok=True)
     address = str(RUN / f"{name}.notify")
