@@ -35,7 +35,7 @@ static int run(int argc, char **argv)
 
 const struct cli_command cli_agent = {
     "agent",
-    "[-t] [-c FILE]",
+    "[-t] [-c FILE] [SETTING...]",
     "Delivers and resolves for an STI-AS of this machine, by HTTP; see sticps-agent(8).",
     run,
 };

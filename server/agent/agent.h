@@ -9,12 +9,14 @@
 
 #include <stddef.h>
 
+struct agent_flags;
 struct engine;
 struct server;
 struct sticps_answer;
 
 struct agent {
-    const char *path; /* of the configuration */
+    const char *path; /* of the configuration; NULL: the flags are all of it */
+    const struct agent_flags *flags;
     struct clock clock;
     struct server *server;
     /* What is in force; the main thread's. Requests ask their thread. */

@@ -1,5 +1,6 @@
 #include "server/agent/config.h"
 
+#include "server/agent/flags.h"
 #include "server/yaml/yaml.h"
 
 #include <arpa/inet.h>
@@ -231,22 +232,44 @@ static enum sticps_err check_list(const struct agent_config *config, const char 
 
 /* ---- the interface ---- */
 
-enum sticps_err agent_config_load(const char *path, struct agent_config **out,
-                                  struct sticps_error *err)
+/* The file alone, or nothing at all. */
+static enum sticps_err read_file_of(const char *path, struct agent_config **out,
+                                    struct sticps_error *err)
 {
     void *data = NULL;
-    enum sticps_err code = yaml_load(path, &schema, &data, err);
-    struct agent_config *config = data;
-    if (code == STICPS_OK)
-        code = file_names(path, config, err);
-    if (code == STICPS_OK)
-        code = check_numbers(config, path, err);
+    enum sticps_err code = STICPS_OK;
+    if (path != NULL)
+        code = yaml_load(path, &schema, &data, err);
+    else if ((data = calloc(1, sizeof(**out))) == NULL)
+        code = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    if (code != STICPS_OK)
+        return code;
+    *out = data;
+    return path != NULL ? file_names(path, *out, err) : STICPS_OK;
+}
+
+static enum sticps_err check(struct agent_config *config, const char *path,
+                             struct sticps_error *err)
+{
+    enum sticps_err code = check_numbers(config, path, err);
     if (code == STICPS_OK)
         code = check_listen(config, path, err);
     if (code == STICPS_OK)
         code = check_mode(config, path, err);
     if (code == STICPS_OK)
         code = check_list(config, path, err);
+    return code;
+}
+
+enum sticps_err agent_config_load(const char *path, const struct agent_flags *flags,
+                                  struct agent_config **out, struct sticps_error *err)
+{
+    struct agent_config *config = NULL;
+    enum sticps_err code = read_file_of(path, &config, err);
+    if (code == STICPS_OK)
+        code = agent_flags_apply(flags, config, err);
+    if (code == STICPS_OK)
+        code = check(config, path != NULL ? path : "command line", err);
     if (code == STICPS_OK)
         *out = config;
     else

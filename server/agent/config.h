@@ -74,9 +74,12 @@ struct agent_config {
     struct agent_log log;
 };
 
-/* STICPS_ERR_FILE, STICPS_ERR_USAGE; `where` is the file, the text names the key. On success the
- * caller owns *out (agent_config_free). */
-enum sticps_err agent_config_load(const char *path, struct agent_config **out,
+struct agent_flags;
+
+/* The file at `path` (NULL: none), `flags` laid over it. STICPS_ERR_FILE, STICPS_ERR_USAGE; `where`
+ * is the file, the text names the key. On success the caller owns *out (agent_config_free). */
+enum sticps_err agent_config_load(const char *path, const struct agent_flags *flags,
+                                  struct agent_config **out,
                                   struct sticps_error *err) STICPS_MUST_CHECK;
 void agent_config_free(struct agent_config *config); /* accepts NULL */
 

@@ -92,9 +92,10 @@ static enum sticps_err open_listeners(struct server *server, const struct agent_
     return code;
 }
 
-enum sticps_err daemon_run(const char *path, struct agent_config *config, struct sticps_error *err)
+enum sticps_err daemon_run(const char *path, const struct agent_flags *flags,
+                           struct agent_config *config, struct sticps_error *err)
 {
-    struct agent agent = {.path = path, .clock = clock_system, .config = config};
+    struct agent agent = {.path = path, .flags = flags, .clock = clock_system, .config = config};
     /* Its clients are few, and all have the same address. */
     struct server_options options = {.threads = config->threads,
                                      .max_connections = config->limits.connections,

@@ -11,8 +11,8 @@ enum sticps_err daemon_check(const struct agent_config *config,
                              struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* Serves until SIGTERM or SIGINT, then drains: requests first, then deliveries. Takes
- * over `config`; `path` is where a reload reads the next one. */
-enum sticps_err daemon_run(const char *path, struct agent_config *config,
-                           struct sticps_error *err) STICPS_MUST_CHECK;
+ * over `config`; a reload makes the next one of `path` and `flags`. */
+enum sticps_err daemon_run(const char *path, const struct agent_flags *flags,
+                           struct agent_config *config, struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

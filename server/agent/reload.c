@@ -112,7 +112,7 @@ void reload_run(struct agent *agent)
     struct sticps_error err = {0};
     struct agent_config *fresh = NULL;
     struct engine *engine = NULL;
-    enum sticps_err code = agent_config_load(agent->path, &fresh, &err);
+    enum sticps_err code = agent_config_load(agent->path, agent->flags, &fresh, &err);
     if (code == STICPS_OK)
         code = check_fixed(agent->config, fresh, &err);
     if (code == STICPS_OK)

@@ -12,20 +12,23 @@
 #include <unistd.h>
 
 #define DEFAULT_MODE 0660
-#define PID_ROOM 12 /* bytes that the name it is made under is longer */
+#define PID_ROOM 12 /* for the name that it is made under: a dot, a process id and the NUL */
 
-static enum sticps_err address_of(const char *path, struct sockaddr_un *out,
-                                  struct sticps_error *err)
+static struct sockaddr_un address_of(const char *path)
 {
-    size_t len = strlen(path);
-    *out = (struct sockaddr_un){.sun_family = AF_UNIX};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    return address;
+}
+
+static enum sticps_err check_path(const char *path, struct sticps_error *err)
+{
+    const size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - PID_ROOM;
     if (path[0] != '/')
         return fail(err, STICPS_ERR_USAGE, path, "a socket's path must be absolute");
-    if (len >= sizeof(out->sun_path))
+    if (strlen(path) > most)
         return fail(err, STICPS_ERR_USAGE, path,
-                    "this path is too long for a socket: at most %zu bytes",
-                    sizeof(out->sun_path) - 1 - PID_ROOM);
-    memcpy(out->sun_path, path, len + 1);
+                    "this path is too long for a socket: at most %zu bytes", most);
     return STICPS_OK;
 }
 
@@ -40,9 +43,9 @@ static enum sticps_err trouble(const char *path, struct sticps_error *err)
 }
 
 /* Whatever stands at the path must be a socket that nobody listens on any more. */
-static enum sticps_err check_free(const struct sockaddr_un *address, struct sticps_error *err)
+static enum sticps_err check_free(const char *path, struct sticps_error *err)
 {
-    const char *path = address->sun_path;
+    const struct sockaddr_un address = address_of(path);
     struct stat st;
     if (lstat(path, &st) != 0)
         return errno == ENOENT ? STICPS_OK : trouble(path, err);
@@ -51,7 +54,7 @@ static enum sticps_err check_free(const struct sockaddr_un *address, struct stic
     int fd = open_socket();
     if (fd < 0)
         return trouble(path, err);
-    int connected = connect(fd, (const struct sockaddr *)address, sizeof(*address));
+    int connected = connect(fd, (const struct sockaddr *)&address, sizeof(address));
     int why = errno;
     close(fd);
     if (connected != 0 && (why == ECONNREFUSED || why == ENOENT))
@@ -109,31 +112,37 @@ static enum sticps_err put_in_place(const char *from, const char *path, struct u
     return STICPS_OK;
 }
 
+/* Under another name, and then into place. */
+static enum sticps_err make_and_place(int fd, const char *path, mode_t mode, gid_t group,
+                                      struct unix_socket *made, struct sticps_error *err)
+{
+    char name[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    snprintf(name, sizeof(name), "%s.%ld", path, (long)getpid());
+    const struct sockaddr_un temporary = address_of(name);
+    enum sticps_err code = make(fd, &temporary, mode, group, err);
+    if (code != STICPS_OK)
+        return code;
+    code = put_in_place(name, path, made, err);
+    if (code != STICPS_OK)
+        unlink(name);
+    return code;
+}
+
 enum sticps_err unix_socket_listen(const char *path, mode_t mode, const char *group, int *fd,
                                    struct unix_socket *made, struct sticps_error *err)
 {
-    struct sockaddr_un address, temporary;
-    char name[sizeof(address.sun_path) + 16];
-    gid_t gid;
-    enum sticps_err code = address_of(path, &address, err);
-    snprintf(name, sizeof(name), "%s.%ld", path, (long)getpid());
-    if (code == STICPS_OK)
-        code = address_of(name, &temporary, err);
+    gid_t gid = (gid_t)-1;
+    enum sticps_err code = check_path(path, err);
     if (code == STICPS_OK)
         code = find_group(group, &gid, err);
     if (code == STICPS_OK)
-        code = check_free(&address, err);
+        code = check_free(path, err);
     if (code != STICPS_OK)
         return code;
     int opened = open_socket();
     if (opened < 0)
         return trouble(path, err);
-    code = make(opened, &temporary, mode != 0 ? mode : DEFAULT_MODE, gid, err);
-    if (code == STICPS_OK) {
-        code = put_in_place(name, path, made, err);
-        if (code != STICPS_OK)
-            unlink(name);
-    }
+    code = make_and_place(opened, path, mode != 0 ? mode : DEFAULT_MODE, gid, made, err);
     if (code == STICPS_OK)
         *fd = opened;
     else

@@ -598,6 +598,36 @@ def test_the_configuration_that_is_shipped(path, agent, pki):
     assert one.check().returncode == 0, one.check().stderr
 
 
+def test_settings_on_the_command_line(path, agent, pki, cli, tmp_path):
+    """In place of a file, and over one; a reload keeps them."""
+    bare = agent(start=False, **path.settings)
+    flags = ["--listen", f"unix:{bare.socket_path}", "--listen", f"127.0.0.1:{bare.port}", "--url",
+             path.settings["list"]["urls"][0], "--anchor", pki.list_anchor, "--state", bare.state, "--npdb", path.npdb,
+             "--tls-ca", pki.tls_ca, "--period", "1", "--deadline", "2000", "--lab"]
+    done = run([bare.program, "-t", *flags])
+    assert (done.returncode, done.stdout) == (0, "sticps-agent: the command line is well formed\n"), done.stderr
+    bare.daemon.argv = [str(part) for part in [bare.program, *flags]]
+    bare.start().wait_for_list(2)
+    assert bare.resolve("12025550124")["code"] == "CARRIER_HAS_NO_CPS"
+    assert reload(bare)["level"] == "info"
+    assert bare.resolve(DEST)["code"] == "OK"
+    bare.stop()
+
+    table = tmp_path / "override.csv"
+    table.write_text("5678,1234\n")
+    over = agent(start=False, **path.settings)
+    over.daemon.argv += ["--override", str(table), "--allow-port", "8443"]
+    over.start().wait_for_list(2)
+    assert over.resolve("12025550124")["code"] == "OK"
+    for wrong, named in ((["--period", "0"], "--period: '0'"), (["--allow-port", "65536"], "--allow-port: '65536'"),
+                         (["--period", "x"], "'x' is no number"), (["--deadline", "10001"], "delivery.deadline_ms"),
+                         (["--colour"], "Usage:"), (["more"], "Usage:"), (["--crl", "x"], "list.crl")):
+        done = run([over.program, "-t", "-c", over.config_path, *wrong])
+        assert done.returncode == 1 and named in done.stderr, (wrong, done.stderr)
+    done = run([over.program, "-t", "--lab"])
+    assert done.returncode == 1 and "command line: listen is missing" in done.stderr, done.stderr
+
+
 def test_the_command_starts_the_agent(path, agent, cli):
     one = agent(start=False, **path.settings)
     done = cli("agent", "-t", "-c", one.config_path)
