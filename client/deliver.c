@@ -3,6 +3,7 @@
 #include "client/client.h"
 #include "client/delivery.h"
 #include "client/peers.h"
+#include "client/signing.h"
 #include "common/passport.h"
 #include "common/url.h"
 #include "sticps/resolve.h"
@@ -32,8 +33,10 @@ struct deliverer {
 struct sending {
     struct delivering *delivering;
     struct outcome *outcome;
-    struct peer *peer; /* while a request is under way */
-    struct loop_timer again;
+    struct peer *peer;              /* while a request is under way */
+    struct loop_timer again;        /* the next try; or the end of waiting for `signing` */
+    struct sticps_signing *signing; /* under way, else NULL */
+    char *bearer;                   /* the request token that the CPS has demanded, or NULL */
     bool transient;
 };
 
@@ -58,6 +61,8 @@ static void try_now(struct sending *sending);
 
 static void delivering_free(struct delivering *delivering)
 {
+    for (size_t i = 0; delivering->sendings != NULL && i < delivering->delivery->len; i++)
+        free(delivering->sendings[i].bearer);
     sticps_delivery_free(delivering->delivery);
     free(delivering->sendings);
     free(delivering);
@@ -131,12 +136,17 @@ static bool try_later(struct sending *sending)
     return true;
 }
 
-static enum sticps_err judge(struct outcome *outcome, const struct fetch_answer *answer)
+static enum sticps_err judge(struct outcome *outcome, const struct fetch_answer *answer,
+                             bool can_sign)
 {
     outcome->status = answer->status;
+    outcome->problem = (struct problem){0}; /* of a challenge */
     if (answer->status == 201)
         return STICPS_OK;
     problem_read(answer, &outcome->problem);
+    if (answer->status == 401 && answer->wants_bearer && !can_sign)
+        return fail(&outcome->error, STICPS_ERR_REJECTED, outcome->url,
+                    "the CPS demands a request token, and this client has no STI key to sign it");
     if (answer->status >= 400 && answer->status < 500)
         return fail(&outcome->error, STICPS_ERR_REJECTED, outcome->url,
                     "the CPS refuses the PASSporT: status %d %s %s", answer->status,
@@ -160,18 +170,70 @@ static void leave(struct sending *sending, enum peer_outcome outcome, int64_t re
     events_note(&deliverer->client->events, STICPS_EVENT_PAUSE, STICPS_ERR_PAUSED, &err);
 }
 
+/* ---- a CPS that demands a request token ---- */
+
+static void on_signed(void *ctx, enum sticps_err code, const struct sticps_error *err,
+                      const char *token)
+{
+    struct sending *sending = ctx;
+    struct outcome *outcome = sending->outcome;
+    loop_timer_stop(&sending->again);
+    if (code == STICPS_OK) {
+        sending->bearer = strdup(token);
+        if (sending->bearer == NULL)
+            code = fail(&outcome->error, STICPS_ERR_NO_MEMORY, outcome->url, "out of memory");
+    } else {
+        fail(&outcome->error, code, outcome->url, "%s", err->text);
+    }
+    if (code == STICPS_OK)
+        try_now(sending);
+    else
+        settle(sending, code);
+}
+
+static void on_unsigned(struct loop_timer *timer)
+{
+    struct sending *sending = (struct sending *)((char *)timer - offsetof(struct sending, again));
+    signing_forget(sending->signing);
+    sending->signing = NULL;
+    settle(sending, fail(&sending->outcome->error, STICPS_ERR_FETCH, sending->outcome->url,
+                         "the deadline passed before the request token was signed"));
+}
+
+/* The challenge and the request that meets it are one exchange: nothing was refused yet. False when
+ * there is no meeting it, and the answer stands. */
+static bool meet_challenge(struct sending *sending, const struct fetch_answer *answer)
+{
+    struct delivering *delivering = sending->delivering;
+    struct sticps_client *client = delivering->deliverer->client;
+    uint64_t left = time_left(delivering);
+    if (answer->status != 401 || !answer->wants_bearer || sending->bearer != NULL ||
+        !signing_is_possible(client->options) || left == 0 ||
+        atomic_load(&delivering->deliverer->closed))
+        return false;
+    loop_timer_set(client->loop, &sending->again, (unsigned)left, on_unsigned);
+    signing_start(client->options, client->loop, sending->outcome->url, delivering->token,
+                  delivering->len, &sending->signing, on_signed, sending);
+    return true;
+}
+
 static void on_posted(void *ctx, enum sticps_err code, const struct sticps_error *err,
                       const struct fetch_answer *answer)
 {
     struct sending *sending = ctx;
     struct outcome *outcome = sending->outcome;
+    const struct sticps_options *options = sending->delivering->deliverer->client->options;
     bool again = false; /* whatever was answered, it is an answer */
     if (code == STICPS_OK) {
-        code = judge(outcome, answer);
+        code = judge(outcome, answer, signing_is_possible(options));
         leave(sending, answer->status >= 500 ? PEER_FAILED : PEER_ANSWERED, answer->retry_after);
+        if (meet_challenge(sending, answer))
+            return;
     } else {
         outcome->error = *err;
         again = sending->transient;
+        free(sending->bearer); /* good for one request, which may have come through */
+        sending->bearer = NULL;
         bool closing = atomic_load(&sending->delivering->deliverer->closed);
         leave(sending, closing || code == STICPS_ERR_NO_MEMORY ? PEER_UNKNOWN : PEER_FAILED, -1);
     }
@@ -193,6 +255,7 @@ static enum sticps_err post(struct sending *sending, uint64_t left)
         .content_type = "application/passport",
         .body = delivering->token,
         .body_len = delivering->len,
+        .bearer = sending->bearer,
         .transient = &sending->transient,
     };
     sending->outcome->tries++;
@@ -459,6 +522,12 @@ static bool end_waiting(struct deliverer *deliverer)
             if (sending->again.link == NULL)
                 continue;
             loop_timer_stop(&sending->again);
+            if (sending->signing != NULL) {
+                signing_forget(sending->signing);
+                sending->signing = NULL;
+                fail(&sending->outcome->error, STICPS_ERR_FETCH, sending->outcome->url,
+                     "the client was closed before the request token was signed");
+            }
             settle(sending, sending->outcome->error.code); /* may free `at` */
             return true;
         }

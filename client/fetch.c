@@ -94,6 +94,7 @@ static void on_done(struct loop_transfer *transfer, CURLcode result)
             .content_type = fetch->handle.content_type,
             .lifetime = caching_lifetime(&fetch->handle.caching, now),
             .retry_after = caching_retry_after(&fetch->handle.caching, now),
+            .wants_bearer = fetch->handle.wants_bearer,
             .caching = &fetch->handle.caching,
         };
         fetch->callback(fetch->ctx, STICPS_OK, &err, &answer);

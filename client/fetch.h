@@ -62,6 +62,7 @@ struct fetch_answer {
     const char *content_type;
     int64_t lifetime; /* seconds it may be cached: 0 not at all, -1 when the server does not say */
     int64_t retry_after; /* seconds, -1 when the server does not say */
+    bool wants_bearer;   /* WWW-Authenticate names the scheme Bearer */
     const struct caching *caching;
 };
 

@@ -49,6 +49,25 @@ static bool codings_are_bounded(struct fetch_handle *handle, const char *line, s
     return first && memchr(value, ',', value_len) == NULL;
 }
 
+/* Is the scheme Bearer among these challenges (RFC 9110 s11.6.1)? A scheme stands at the beginning
+ * or after a comma. */
+static bool is_bearer_challenge(const char *value, size_t len)
+{
+    static const char scheme[] = "Bearer";
+    const char *end = value + len;
+    while (value < end) {
+        while (value < end && (*value == ' ' || *value == '\t' || *value == ','))
+            value++;
+        size_t left = (size_t)(end - value), size = sizeof(scheme) - 1;
+        if (left >= size && strncasecmp(value, scheme, size) == 0 &&
+            (left == size || strchr(" \t,", value[size]) != NULL))
+            return true;
+        const char *comma = memchr(value, ',', left);
+        value = comma != NULL ? comma : end;
+    }
+    return false;
+}
+
 static size_t on_header(char *line, size_t size, size_t count, void *context)
 {
     struct fetch_handle *handle = context;
@@ -67,6 +86,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
     }
     if (status_line) { /* what a 1xx said does not count */
         handle->etag[0] = handle->content_type[0] = '\0';
+        handle->wants_bearer = false;
         handle->caching = (struct caching){0};
     }
     /* libcurl 7.88 takes a connection that closes amid the headers for a whole answer without body
@@ -78,6 +98,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
         keep_header(handle->etag, sizeof(handle->etag), value, value_len);
     else if ((value = header_value(line, len, "Content-Type", &value_len)) != NULL)
         keep_header(handle->content_type, sizeof(handle->content_type), value, value_len);
+    else if ((value = header_value(line, len, "WWW-Authenticate", &value_len)) != NULL)
+        handle->wants_bearer = handle->wants_bearer || is_bearer_challenge(value, value_len);
     else
         caching_header(&handle->caching, line, len);
     return len;
@@ -335,7 +357,7 @@ void fetch_handle_clear(struct fetch_handle *handle)
         handle->body = NULL;
         handle->body_room = 0;
     }
-    handle->has_coding = false;
+    handle->has_coding = handle->wants_bearer = false;
     handle->body_len = handle->headers_len = 0;
     handle->etag[0] = handle->content_type[0] = '\0';
     handle->caching = (struct caching){0};

@@ -39,7 +39,8 @@ struct fetch_handle {
     char *body; /* of `body_len` bytes; NUL-terminated when there are any */
     size_t body_len, body_room, body_max;
     size_t headers_len;
-    bool has_coding; /* a Content-Encoding was seen */
+    bool has_coding;   /* a Content-Encoding was seen */
+    bool wants_bearer; /* a challenge for a bearer token was seen */
     char etag[256];
     char content_type[128];
     struct caching caching;

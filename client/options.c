@@ -2,6 +2,7 @@
 
 #include "client/anchor_set.h"
 #include "common/cert.h"
+#include "common/key.h"
 #include "common/read_file.h"
 #include "common/spc.h"
 #include "common/url.h"
@@ -105,6 +106,8 @@ void sticps_options_free(struct sticps_options *options)
     free(options->tls_key);
     free(options->ports);
     override_table_unref(options->overrides);
+    free(options->sti_x5u);
+    EVP_PKEY_free(options->sti_key);
     free(options);
 }
 
@@ -117,7 +120,9 @@ struct sticps_options *options_copy(const struct sticps_options *from)
     to->anchors = to->tls_cas = to->x5u_hosts = to->crl_signers = (struct text_list){NULL, 0};
     memset(to->list_urls, 0, sizeof(to->list_urls));
     memset(to->list_files, 0, sizeof(to->list_files));
-    to->crl_file = to->state_dir = to->tls_cert = to->tls_key = NULL;
+    to->crl_file = to->state_dir = to->tls_cert = to->tls_key = to->sti_x5u = NULL;
+    if (to->sti_key != NULL)
+        EVP_PKEY_up_ref(to->sti_key);
     to->ports = NULL;
     to->overrides = override_table_ref(from->overrides);
 
@@ -133,7 +138,8 @@ struct sticps_options *options_copy(const struct sticps_options *from)
     if ((from->crl_file != NULL && set_text(&to->crl_file, from->crl_file, NULL) != STICPS_OK) ||
         (from->state_dir != NULL && set_text(&to->state_dir, from->state_dir, NULL) != STICPS_OK) ||
         (from->tls_cert != NULL && set_text(&to->tls_cert, from->tls_cert, NULL) != STICPS_OK) ||
-        (from->tls_key != NULL && set_text(&to->tls_key, from->tls_key, NULL) != STICPS_OK))
+        (from->tls_key != NULL && set_text(&to->tls_key, from->tls_key, NULL) != STICPS_OK) ||
+        (from->sti_x5u != NULL && set_text(&to->sti_x5u, from->sti_x5u, NULL) != STICPS_OK))
         goto failed;
     if (from->ports_len > 0) {
         to->ports = calloc(from->ports_len, sizeof(*to->ports));
@@ -299,6 +305,47 @@ enum sticps_err sticps_options_set_override_file(struct sticps_options *options,
     override_table_unref(options->overrides);
     options->overrides = table;
     return STICPS_OK;
+}
+
+/* Takes over `key`, also on failure. */
+static enum sticps_err set_sti(struct sticps_options *options, const char *spc_text,
+                               const char *x5u, EVP_PKEY *key, sticps_sign_fn *sign, void *ctx,
+                               struct sticps_error *err)
+{
+    struct spc spc;
+    struct sticps_error why;
+    enum sticps_err code = spc_from_typed(spc_text, strlen(spc_text), &spc, err);
+    /* Whether loopback is allowed is not known yet; who verifies decides. */
+    if (code == STICPS_OK && x5u_check(x5u, strlen(x5u), true, &why) != STICPS_OK)
+        code = fail(err, STICPS_ERR_USAGE, "x5u", "the STI certificate's URL: %s", why.text);
+    if (code == STICPS_OK)
+        code = set_text(&options->sti_x5u, x5u, err);
+    if (code != STICPS_OK) {
+        EVP_PKEY_free(key);
+        return code;
+    }
+    EVP_PKEY_free(options->sti_key);
+    options->sti_spc = spc;
+    options->sti_key = key;
+    options->sti_sign = sign;
+    options->sti_sign_ctx = ctx;
+    return STICPS_OK;
+}
+
+enum sticps_err sticps_options_set_sti_key_file(struct sticps_options *options, const char *spc,
+                                                const char *x5u, const char *path,
+                                                struct sticps_error *err)
+{
+    EVP_PKEY *key = NULL;
+    enum sticps_err code = key_load(path, &key, err);
+    return code != STICPS_OK ? code : set_sti(options, spc, x5u, key, NULL, NULL, err);
+}
+
+enum sticps_err sticps_options_set_sti_signer(struct sticps_options *options, const char *spc,
+                                              const char *x5u, sticps_sign_fn *sign, void *ctx,
+                                              struct sticps_error *err)
+{
+    return set_sti(options, spc, x5u, NULL, sign, ctx, err);
 }
 
 void sticps_options_set_lab(struct sticps_options *options, bool lab)

@@ -5,7 +5,11 @@
 
 #include "client/override.h"
 #include "common/clock.h"
+#include "common/spc.h"
 #include "sticps/refresh.h"
+#include "sticps/signing.h"
+
+#include <openssl/evp.h>
 
 /* NUL-terminated texts (or bytes) that an option was given, in order. */
 struct text_list {
@@ -39,6 +43,11 @@ struct sticps_options {
     unsigned list_timeout, x5u_timeout, deliver_timeout; /* milliseconds */
     unsigned deliver_queue, deliver_per_cps;             /* under way at once */
     struct override_table *overrides;                    /* NULL for none */
+    struct spc sti_spc;       /* of the sender; with the two below, when one of them is set */
+    char *sti_x5u;            /* where its STI certificate is */
+    EVP_PKEY *sti_key;        /* NULL: none, or the host signs */
+    sticps_sign_fn *sti_sign; /* NULL: none, or the key is here */
+    void *sti_sign_ctx;
     struct clock clock;
     sticps_log_fn *log; /* NULL: none */
     void *log_ctx;

@@ -85,9 +85,9 @@ enum sticps_err jws_verify(const struct jws *jws, EVP_PKEY *key, enum sticps_err
     return rc == STICPS_OK ? es256_verify(key, digest, jws->signature, code, err) : rc;
 }
 
-enum sticps_err jws_sign(const char *header, size_t header_len, const char *payload,
-                         size_t payload_len, EVP_PKEY *key, char **out, size_t *out_len,
-                         struct sticps_error *err)
+enum sticps_err jws_input(const char *header, size_t header_len, const char *payload,
+                          size_t payload_len, unsigned char digest[ES256_DIGEST], char **out,
+                          size_t *out_len, struct sticps_error *err)
 {
     if (header_len > SIZE_MAX / 4 || payload_len > SIZE_MAX / 4)
         return fail(err, STICPS_ERR_USAGE, NULL, "too long to sign");
@@ -99,18 +99,39 @@ enum sticps_err jws_sign(const char *header, size_t header_len, const char *payl
     size_t len = base64url_encode(header, header_len, text);
     text[len++] = '.';
     len += base64url_encode(payload, payload_len, text + len);
-
-    unsigned char digest[ES256_DIGEST], raw[ES256_SIGNATURE];
     enum sticps_err rc = hash(text, len, digest, err);
+    if (rc != STICPS_OK) {
+        free(text);
+        return rc;
+    }
+    *out = text;
+    *out_len = len;
+    return STICPS_OK;
+}
+
+void jws_complete(char *text, size_t *len, const unsigned char raw[ES256_SIGNATURE])
+{
+    text[(*len)++] = '.';
+    *len += base64url_encode(raw, ES256_SIGNATURE, text + *len);
+    text[*len] = '\0';
+}
+
+enum sticps_err jws_sign(const char *header, size_t header_len, const char *payload,
+                         size_t payload_len, EVP_PKEY *key, char **out, size_t *out_len,
+                         struct sticps_error *err)
+{
+    unsigned char digest[ES256_DIGEST], raw[ES256_SIGNATURE];
+    char *text = NULL;
+    size_t len = 0;
+    enum sticps_err rc =
+        jws_input(header, header_len, payload, payload_len, digest, &text, &len, err);
     if (rc == STICPS_OK)
         rc = es256_sign(key, digest, raw, err);
     if (rc != STICPS_OK) {
         free(text);
         return rc;
     }
-    text[len++] = '.';
-    len += base64url_encode(raw, sizeof(raw), text + len);
-    text[len] = '\0';
+    jws_complete(text, &len, raw);
     *out = text;
     *out_len = len;
     return STICPS_OK;

@@ -5,6 +5,7 @@
 #define COMMON_JWS_H
 
 #include "common/error.h"
+#include "common/es256.h"
 
 #include <openssl/evp.h>
 #include <stddef.h>
@@ -37,5 +38,12 @@ enum sticps_err jws_verify(const struct jws *jws, EVP_PKEY *key, enum sticps_err
 enum sticps_err jws_sign(const char *header, size_t header_len, const char *payload,
                          size_t payload_len, EVP_PKEY *key, char **out, size_t *out_len,
                          struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* The same in two steps, for a signature that is made elsewhere: the first two segments and their
+ * digest, in a text with room for the third (the caller frees), which jws_complete adds. */
+enum sticps_err jws_input(const char *header, size_t header_len, const char *payload,
+                          size_t payload_len, unsigned char digest[ES256_DIGEST], char **out,
+                          size_t *out_len, struct sticps_error *err) STICPS_MUST_CHECK;
+void jws_complete(char *text, size_t *len, const unsigned char raw[ES256_SIGNATURE]);
 
 #endif

@@ -344,21 +344,10 @@ static void write_payload(struct json_write *w, const struct request_facts *fact
     json_write_literal(w, "}");
 }
 
-static enum sticps_err sign(const struct json_write *header, const struct json_write *payload,
-                            EVP_PKEY *key, char **out, size_t *out_len, struct sticps_error *err)
-{
-    enum sticps_err rc = json_write_check(header, err);
-    if (rc == STICPS_OK)
-        rc = json_write_check(payload, err);
-    if (rc == STICPS_OK)
-        rc = jws_sign(header->data, header->len, payload->data, payload->len, key, out, out_len,
-                      err);
-    return rc;
-}
-
-enum sticps_err request_token_sign(const struct request_facts *facts, const struct spc *iss,
-                                   const char *x5u, int64_t iat, int64_t lifetime, EVP_PKEY *key,
-                                   char **out, size_t *out_len, struct sticps_error *err)
+enum sticps_err request_token_input(const struct request_facts *facts, const struct spc *iss,
+                                    const char *x5u, int64_t iat, int64_t lifetime,
+                                    unsigned char digest[ES256_DIGEST], char **out, size_t *out_len,
+                                    struct sticps_error *err)
 {
     char hash[BODY_HASH_SIZE], jti[24];
     unsigned char random[16];
@@ -366,7 +355,7 @@ enum sticps_err request_token_sign(const struct request_facts *facts, const stru
     struct sticps_error why;
     if (url_parse(facts->base_url, strlen(facts->base_url), &base, &why) != STICPS_OK ||
         strchr(facts->base_url, '?') != NULL)
-        return fail(err, STICPS_ERR_USAGE, facts->base_url, "the registry's URL: %s", why.text);
+        return fail(err, STICPS_ERR_USAGE, facts->base_url, "the server's URL: %s", why.text);
     if (strlen(facts->base_url) + strlen(facts->target) > URL_MAX_LENGTH)
         return fail(err, STICPS_ERR_USAGE, facts->target, "the URL is longer than 2048 characters");
     if (iat < 0 || lifetime < 1 || lifetime > REQUEST_TOKEN_MAX_LIFE)
@@ -387,8 +376,34 @@ enum sticps_err request_token_sign(const struct request_facts *facts, const stru
     json_write_string(&header, x5u);
     json_write_literal(&header, "}");
     write_payload(&payload, facts, &base, iss, iat, lifetime, jti, hash);
-    enum sticps_err rc = sign(&header, &payload, key, out, out_len, err);
+    enum sticps_err rc = json_write_check(&header, err);
+    if (rc == STICPS_OK)
+        rc = json_write_check(&payload, err);
+    if (rc == STICPS_OK)
+        rc = jws_input(header.data, header.len, payload.data, payload.len, digest, out, out_len,
+                       err);
     json_write_clear(&header);
     json_write_clear(&payload);
     return rc;
+}
+
+enum sticps_err request_token_sign(const struct request_facts *facts, const struct spc *iss,
+                                   const char *x5u, int64_t iat, int64_t lifetime, EVP_PKEY *key,
+                                   char **out, size_t *out_len, struct sticps_error *err)
+{
+    unsigned char digest[ES256_DIGEST], raw[ES256_SIGNATURE];
+    char *text = NULL;
+    size_t len = 0;
+    enum sticps_err rc =
+        request_token_input(facts, iss, x5u, iat, lifetime, digest, &text, &len, err);
+    if (rc == STICPS_OK)
+        rc = es256_sign(key, digest, raw, err);
+    if (rc != STICPS_OK) {
+        free(text);
+        return rc;
+    }
+    jws_complete(text, &len, raw);
+    *out = text;
+    *out_len = len;
+    return STICPS_OK;
 }

@@ -5,7 +5,7 @@
  * Here is what needs no network and no memory of earlier tokens: form, claims, and whether the
  * token is of this request. The caller obtains the chain of the x5u, checks it
  * (sti_certificate_check) and the signature, and refuses a jti that it has seen. Callers: the
- * registry's proof, `sticps provision`. */
+ * registry's proof, `sticps provision`, and deliveries to a CPS that demands one (section 6). */
 #ifndef COMMON_REQUEST_TOKEN_H
 #define COMMON_REQUEST_TOKEN_H
 
@@ -48,7 +48,7 @@ struct request_token {
 
 /* The request as the server sees it. Everything is borrowed. */
 struct request_facts {
-    const char *action;   /* "provision" */
+    const char *action;   /* "provision", "publish" */
     const char *base_url; /* the server's own public address, without a slash at its end */
     const char *method;
     const char *target; /* path and query, byte for byte as sent */
@@ -84,5 +84,11 @@ enum sticps_err request_token_sign(const struct request_facts *facts, const stru
                                    const char *x5u, int64_t iat, int64_t lifetime, EVP_PKEY *key,
                                    char **out, size_t *out_len,
                                    struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* The same but for the signature, which is made elsewhere: what jws_input gives. */
+enum sticps_err request_token_input(const struct request_facts *facts, const struct spc *iss,
+                                    const char *x5u, int64_t iat, int64_t lifetime,
+                                    unsigned char digest[ES256_DIGEST], char **out, size_t *out_len,
+                                    struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

@@ -69,6 +69,12 @@ static enum sticps_err set_texts(struct sticps_options *to, const struct client_
         code = add_all(to, &from->ports, add_port, err);
     if (code == STICPS_OK)
         code = add_sources(to, from, err);
+    if (code == STICPS_OK && from->sti_key != NULL)
+        code =
+            sticps_options_set_sti_key_file(to, from->sti_spc, from->sti_x5u, from->sti_key, err);
+    if (code == STICPS_OK && from->sti_sign != NULL)
+        code = sticps_options_set_sti_signer(to, from->sti_spc, from->sti_x5u, from->sti_sign,
+                                             from->sti_sign_ctx, err);
     return code;
 }
 

@@ -13,7 +13,10 @@ struct client_options {
     const char *tls_cert, *tls_key;
     const char *crl, *crl_signer;
     struct cli_texts anchors, tls_cas, x5u_hosts, ports, npdb;
-    struct cli_texts list_urls, list_files; /* of `kind` */
+    struct cli_texts list_urls, list_files;  /* of `kind` */
+    const char *sti_key, *sti_spc, *sti_x5u; /* sti_key.h */
+    sticps_sign_fn *sti_sign;                /* in place of sti_key */
+    void *sti_sign_ctx;
     sticps_log_fn *log;
     void *log_ctx;
     int64_t max_lifetime, grace, timeout_s, deadline_ms;

@@ -1,6 +1,6 @@
 /* sticps deliver and sticps retrieve: a PASSporT to the CPS of the called number, and from one's
  * own. */
-#include "client/cli/client_options.h"
+#include "client/cli/sti_key.h"
 #include "client/report/report.h"
 #include "common/passport.h"
 
@@ -50,12 +50,14 @@ static int report(enum sticps_err code, const struct sticps_error *err,
 static int run_deliver(int argc, char **argv)
 {
     struct client_options o = {.deadline_ms = 5000};
+    struct sti_key key = {0};
     const struct cli_option options[] = {
         OPTION_STATE(&o),
         OPTION_NPDB(&o),
         OPTION_OVERRIDE(&o),
         OPTION_GRACE(&o),
         {"deadline", 0, CLI_INTEGER, &o.deadline_ms, "MS", "total (5000)", false, 1, 600000},
+        OPTION_STI_KEY(&key),
         OPTION_TLS_CA(&o),
         OPTION_LAB(&o),
         OPTION_END,
@@ -73,6 +75,8 @@ static int run_deliver(int argc, char **argv)
     enum sticps_err code =
         cli_read(rest.len > 0 ? rest.items[0] : "-", PASSPORT_MAX_BYTES, &token, &len, &err);
     if (code == STICPS_OK)
+        code = sti_key_open(&key, &o, &err);
+    if (code == STICPS_OK)
         code = client_from_options(&o, &client, &err);
     if (code == STICPS_OK)
         code = sticps_list_load(client, STICPS_LIST_CPS, &err);
@@ -81,6 +85,7 @@ static int run_deliver(int argc, char **argv)
     status = report(code, &err, delivery);
     sticps_delivery_free(delivery);
     sticps_client_free(client);
+    sti_key_close(&key);
     free(token);
     return status;
 }
@@ -88,8 +93,9 @@ static int run_deliver(int argc, char **argv)
 const struct cli_command cli_deliver = {
     "deliver",
     "[FILE] --state DIR --npdb FILE [--deadline MS] < PASSporT",
-    "Posts a PASSporT to the CPS of each called number. Exit status: 0 taken (201), 2 refused,\n"
-    "3 unreachable, 4 no CPS known.",
+    "Posts a PASSporT to the CPS of each called number; with --sti-key, also where the CPS "
+    "demands\n"
+    "a request token. Exit status: 0 taken (201), 2 refused, 3 unreachable, 4 no CPS known.",
     run_deliver,
 };
 

@@ -44,7 +44,8 @@ typedef void sticps_deliver_fn(void *ctx, enum sticps_err code, const struct sti
  * connection that fails or breaks is tried again after a short and growing pause (a CPS holds a
  * token that comes twice once), never after an answer of whatever status. A CPS that fails five
  * times in a row, a 5xx being a failure, is not asked for a second, then for longer, up to 30 s;
- * one that says Retry-After for as long as it says, up to 5 minutes (PAUSED).
+ * one that says Retry-After for as long as it says, up to 5 minutes (PAUSED). A CPS that demands a
+ * request token gets one where the options have an STI key (signing.h).
  *
  * STICPS_OK: `callback` runs once, in the loop's thread (inbox.h: or its result is collected).
  * Otherwise never: BUSY when the queue is full, MALFORMED for more than 16 KiB, NO_MEMORY, FETCH

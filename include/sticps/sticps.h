@@ -20,6 +20,7 @@
 #include <sticps/provision.h>
 #include <sticps/refresh.h>
 #include <sticps/resolve.h>
+#include <sticps/signing.h>
 #include <sticps/x5u.h>
 
 #ifdef __cplusplus
