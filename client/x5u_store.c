@@ -27,17 +27,19 @@
 struct x5u_store {
     char *state_dir, *dir;
     unsigned writes;
+    bool read_only;
 };
 
 enum sticps_err x5u_store_new(const struct sticps_options *options, struct x5u_store **out,
                               struct sticps_error *err)
 {
-    if (options->state_dir == NULL || options->rehearsal)
+    if (options->state_dir == NULL)
         return STICPS_OK;
     struct x5u_store *store = calloc(1, sizeof(*store));
     if (store != NULL) {
         store->state_dir = strdup(options->state_dir);
         store->dir = state_file_path(options->state_dir, "x5u", "");
+        store->read_only = options->rehearsal;
     }
     if (store == NULL || store->state_dir == NULL || store->dir == NULL) {
         x5u_store_free(store);
@@ -243,7 +245,7 @@ static int64_t first_end(const char *pem)
 void x5u_store_write(struct x5u_store *store, const char *url, const char *pem, int64_t now,
                      int64_t until)
 {
-    if (store == NULL)
+    if (store == NULL || store->read_only)
         return;
     int64_t end = first_end(pem);
     if (until > end)

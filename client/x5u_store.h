@@ -15,7 +15,7 @@
 
 struct x5u_store;
 
-/* *out is NULL without a state directory, and in a rehearsal, which looks at the network. */
+/* *out is NULL without a state directory. In a rehearsal nothing is written. */
 enum sticps_err x5u_store_new(const struct sticps_options *options, struct x5u_store **out,
                               struct sticps_error *err) STICPS_MUST_CHECK;
 void x5u_store_free(struct x5u_store *store); /* accepts NULL; so do the others */

@@ -72,7 +72,7 @@ static enum sticps_err make_client(struct doctor *doctor, enum subject subject,
         o.anchors.len = 0;
     if (subject == X5U) {
         o.crl = o.crl_signer = NULL; /* those of STI certificates are not those of lists */
-        o.state = doctor->ca_state;
+        o.state = NULL;
     }
     return client_from_options(&o, &doctor->client, err);
 }

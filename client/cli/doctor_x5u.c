@@ -7,6 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* By a client of its own: the one that fetches has no state, or it might take what it kept for what
+ * is there. */
+static enum sticps_err find_sti_cas(struct doctor *doctor, struct anchors **out,
+                                    struct sticps_error *err)
+{
+    const struct client_options o = {.state = doctor->ca_state, .rehearsal = true};
+    struct sticps_client *client = NULL;
+    bool list = doctor->ca_state != NULL;
+    enum sticps_err code = list ? client_from_options(&o, &client, err) : STICPS_OK;
+    if (code == STICPS_OK)
+        code = sti_anchors(&doctor->o.anchors, list, client, doctor->now, out, err);
+    sticps_client_free(client);
+    return code;
+}
+
 /* Whom to trust. Without a word of the user, the chain itself: then the must-haves and the validity
  * are judged, and a warning says that trust is not. */
 static enum sticps_err find_anchors(struct doctor *doctor, const struct cert_chain *chain,
@@ -14,7 +29,7 @@ static enum sticps_err find_anchors(struct doctor *doctor, const struct cert_cha
 {
     const struct cli_texts *files = &doctor->o.anchors;
     if (files->len > 0 || doctor->ca_state != NULL)
-        return sti_anchors(files, doctor->ca_state != NULL, doctor->client, doctor->now, out, err);
+        return find_sti_cas(doctor, out, err);
     const char *pem = cert_chain_pem(chain);
     struct anchors *anchors = NULL;
     enum sticps_err code = anchors_new(&anchors, err);

@@ -146,7 +146,7 @@ static void test_a_host_that_takes_too_long(void **state)
 {
     (void)state;
     struct host host = {.how = NEVER};
-    struct sticps_client *client = client_with(&host, 300);
+    struct sticps_client *client = client_with(&host, 3000); /* for the first answer, too */
     struct sticps_error err = {0};
     demand_token();
     assert_int_equal(deliver(client, token_one, NULL, &err), STICPS_ERR_FETCH);

@@ -279,10 +279,14 @@ static void test_no_folder(void **state)
 static void test_a_rehearsal_keeps_its_hands_off(void **state)
 {
     (void)state;
-    struct x5u_store *store = NULL;
+    put(URL, chain, PKI_NOW + HOUR);
+    size_t files = count_files();
     options->rehearsal = true;
-    assert_int_equal(x5u_store_new(options, &store, NULL), STICPS_OK);
-    assert_null(store);
+    assert_true(reads(URL, PKI_NOW, chain, PKI_NOW + HOUR));
+    put("https://certs.example.com/other", chain, PKI_NOW + HOUR);
+    put(URL, chain, PKI_NOW); /* otherwise it would go */
+    assert_int_equal(count_files(), files);
+    assert_true(reads(URL, PKI_NOW, chain, PKI_NOW + HOUR));
 }
 
 /* ---- room ---- */
