@@ -28,32 +28,55 @@ static enum sticps_err parse(enum sticps_list_kind kind, const char *jws, size_t
     return code;
 }
 
+/* Takes over payload and text when it succeeds. */
+static enum sticps_err make(enum sticps_list_kind kind, struct signed_list *payload, char *jws,
+                            const char *sha256, const char *source, int64_t fetched_at,
+                            struct sticps_list **out, struct sticps_error *err)
+{
+    struct sticps_list *list = calloc(1, sizeof(*list));
+    if (list == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    atomic_init(&list->refs, 1);
+    list->kind = kind;
+    list->source = strdup(source);
+    list->fetched_at = fetched_at;
+    snprintf(list->sha256, sizeof(list->sha256), "%s", sha256);
+    if (list->source == NULL) {
+        sticps_list_unref(list);
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    }
+    list->payload = payload;
+    list->jws = jws;
+    *out = list;
+    return STICPS_OK;
+}
+
 enum sticps_err list_from_held(enum sticps_list_kind kind, const char *jws, size_t len,
                                const char *sha256, const char *source, int64_t fetched_at,
                                struct sticps_list **out, struct sticps_error *err)
 {
     struct signed_list *payload = NULL;
     enum sticps_err code = parse(kind, jws, len, &payload, err);
-    if (code != STICPS_OK)
-        return code;
-    struct sticps_list *list = calloc(1, sizeof(*list));
-    if (list == NULL) {
+    char *copy = code == STICPS_OK ? strndup(jws, len) : NULL;
+    if (code == STICPS_OK)
+        code = copy != NULL ? make(kind, payload, copy, sha256, source, fetched_at, out, err)
+                            : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    if (code != STICPS_OK) {
         signed_list_free(payload);
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+        free(copy);
     }
-    atomic_init(&list->refs, 1);
-    list->kind = kind;
-    list->payload = payload;
-    list->jws = strndup(jws, len);
-    list->source = strdup(source);
-    list->fetched_at = fetched_at;
-    snprintf(list->sha256, sizeof(list->sha256), "%s", sha256);
-    if (list->jws == NULL || list->source == NULL) {
-        sticps_list_unref(list);
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    }
-    *out = list;
-    return STICPS_OK;
+    return code;
+}
+
+enum sticps_err list_from_payload(enum sticps_list_kind kind, struct signed_list **payload,
+                                  const struct list_state *state, struct sticps_list **out,
+                                  struct sticps_error *err)
+{
+    enum sticps_err code =
+        make(kind, *payload, state->jws, state->sha256, state->source, state->fetched_at, out, err);
+    if (code == STICPS_OK)
+        *payload = NULL;
+    return code;
 }
 
 const struct signed_list *list_payload(const struct sticps_list *list)

@@ -105,6 +105,7 @@ static enum sticps_err judge(struct list_fetch *fetch, const struct cert_chain *
         signed_list_free(payload);
         return code;
     }
+    jws_clear(&fetch->candidate.parts);        /* read; it is most of a megabyte */
     bool keep = chain_expires > now_of(fetch); /* what may not be cached is not written either */
     struct list_commit commit = {
         .kind = fetch->request.kind,
@@ -123,7 +124,7 @@ static enum sticps_err judge(struct list_fetch *fetch, const struct cert_chain *
     };
     code = lists_commit(source->lists, &commit, &result->status, &result->previous, &result->list,
                         err);
-    signed_list_free(payload);
+    signed_list_free(commit.payload);
     return code;
 }
 

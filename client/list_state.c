@@ -59,14 +59,18 @@ enum sticps_err list_state_take(struct list_state *state, const struct list_acce
 {
     size_t seen_len = 0;
     struct list_seen *seen = seen_with(state, accepted->sequence, accepted->sha256, &seen_len);
-    char *jws = malloc(accepted->jws_len + 1);
     char *source = strdup(accepted->source);
     char *etag = strdup(accepted->etag);
     char *x5u = strdup(accepted->x5u);
     char *chain = strdup(accepted->chain);
-    if (!seen || !jws || !source || !etag || !x5u || !chain) {
+    /* last, and in the room of the held one: so there are not two of some megabytes at once */
+    char *jws = NULL;
+    if (seen && source && etag && x5u && chain)
+        jws = realloc(state->jws, accepted->jws_len + 1);
+    if (jws != NULL)
+        state->jws = NULL;
+    if (jws == NULL) {
         free(seen);
-        free(jws);
         free(source);
         free(etag);
         free(x5u);

@@ -27,6 +27,12 @@ void list_store_rehearse(struct list_store *store);
 enum sticps_err list_store_read(struct list_store *store, struct list_state *out,
                                 struct sticps_error *err) STICPS_MUST_CHECK;
 
+/* The same, for who has parsed the list that is probably held (NULL: has not): when it is that, by
+ * its hash, it is not parsed again. */
+enum sticps_err list_store_read_known(struct list_store *store, const struct sticps_list *known,
+                                      struct list_state *out,
+                                      struct sticps_error *err) STICPS_MUST_CHECK;
+
 /* Waits up to 5 s for the other writers (STICPS_ERR_STATE). Makes the directory if it is missing.
  */
 enum sticps_err list_store_lock(struct list_store *store,

@@ -73,7 +73,7 @@ enum sticps_err lists_read(struct lists *lists, enum sticps_list_kind kind, stru
 {
     struct held *held = &lists->held[kind];
     pthread_mutex_lock(&held->mutex);
-    enum sticps_err code = list_store_read(held->store, out, err);
+    enum sticps_err code = list_store_read_known(held->store, atomic_load(&held->list), out, err);
     pthread_mutex_unlock(&held->mutex);
     return code;
 }
@@ -85,13 +85,16 @@ static enum sticps_err from_state(enum sticps_list_kind kind, const struct list_
                           state->fetched_at, out, err);
 }
 
-/* Rule 9, against what is held on disk. */
+/* Rule 9, against what is held on disk; in memory it is mostly there already. Under the mutex. */
 static enum sticps_err check_shrink(const struct lists *lists, enum sticps_list_kind kind,
                                     const struct signed_list *payload,
                                     const struct list_state *state, struct sticps_error *err)
 {
     if (kind != STICPS_LIST_CPS || state->jws == NULL || lists->options->accept_shrink)
         return STICPS_OK;
+    const struct sticps_list *known = lists_peek(lists, kind);
+    if (known != NULL && strcmp(sticps_list_sha256(known), state->sha256) == 0)
+        return list_accept_shrink(list_payload(known), payload, lists->options, err);
     struct sticps_list *before = NULL;
     enum sticps_err code = from_state(kind, state, &before, err);
     if (code != STICPS_OK)
@@ -103,9 +106,8 @@ static enum sticps_err check_shrink(const struct lists *lists, enum sticps_list_
 
 /* Under the lock: rules 8 and 9, then the new state is written. */
 static enum sticps_err judge_and_store(struct lists *lists, struct held *held,
-                                       const struct list_commit *commit, bool *current,
-                                       int64_t *previous, struct sticps_list **out,
-                                       struct sticps_error *err)
+                                       struct list_commit *commit, bool *current, int64_t *previous,
+                                       struct sticps_list **out, struct sticps_error *err)
 {
     struct list_state state = {0};
     struct list_accepted accepted = commit->accepted;
@@ -115,7 +117,8 @@ static enum sticps_err judge_and_store(struct lists *lists, struct held *held,
     accepted.sequence = commit->payload->sequence;
     accepted.exp = commit->payload->exp;
 
-    enum sticps_err code = list_store_read(held->store, &state, err);
+    enum sticps_err code =
+        list_store_read_known(held->store, atomic_load(&held->list), &state, err);
     if (code != STICPS_OK)
         return code;
     *previous = state.sequence;
@@ -125,20 +128,23 @@ static enum sticps_err judge_and_store(struct lists *lists, struct held *held,
     if (code == STICPS_OK && !(*current && commit->confirms))
         code = list_state_take(&state, &accepted, err);
     struct sticps_list *list = NULL;
-    if (code == STICPS_OK)
-        code = from_state(commit->kind, &state, &list, err);
+    if (code == STICPS_OK) /* either way these bytes, which commit->payload was parsed from */
+        code = list_from_payload(commit->kind, &commit->payload, &state, &list, err);
+    bool made = list != NULL;
     if (code == STICPS_OK && !(*current && commit->confirms))
         code = list_store_write(held->store, &state, err);
     if (code == STICPS_OK) {
         *out = list;
         list = NULL;
     }
+    if (made)
+        state.jws = NULL; /* the list's */
     sticps_list_unref(list);
     list_state_clear(&state);
     return code;
 }
 
-enum sticps_err lists_commit(struct lists *lists, const struct list_commit *commit,
+enum sticps_err lists_commit(struct lists *lists, struct list_commit *commit,
                              enum sticps_list_status *status, int64_t *previous,
                              struct sticps_list **out, struct sticps_error *err)
 {

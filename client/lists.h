@@ -25,14 +25,14 @@ enum sticps_err lists_read(struct lists *lists, enum sticps_list_kind kind, stru
 struct list_commit {
     enum sticps_list_kind kind;
     const struct list_candidate *candidate;
-    const struct signed_list *payload;
+    struct signed_list *payload; /* taken over, and then NULL here, when it is to be held */
     struct list_accepted accepted;
     bool confirms; /* the list of another source: when it is the held one, nothing is written */
 };
 
 /* Rules 8 and 9 under the lock, then the list is stored and becomes the held one. `previous` is the
  * sequence held before, *held the caller's reference. */
-enum sticps_err lists_commit(struct lists *lists, const struct list_commit *commit,
+enum sticps_err lists_commit(struct lists *lists, struct list_commit *commit,
                              enum sticps_list_status *status, int64_t *previous,
                              struct sticps_list **held, struct sticps_error *err) STICPS_MUST_CHECK;
 

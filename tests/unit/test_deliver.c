@@ -5,7 +5,7 @@
 static void test_delivered_to_each(void **state)
 {
     (void)state;
-    struct sticps_client *client = new_client((struct settings){5000, 0, 0});
+    struct sticps_client *client = new_client((struct settings){60000, 0, 0});
     struct sticps_delivery *delivery = NULL;
     assert_int_equal(sticps_deliver_wait(client, token_two, strlen(token_two), &delivery, NULL),
                      STICPS_OK);
@@ -25,7 +25,7 @@ static void test_delivered_to_each(void **state)
 static void test_nothing_to_send(void **state)
 {
     (void)state;
-    struct sticps_client *client = new_client((struct settings){5000, 0, 0});
+    struct sticps_client *client = new_client((struct settings){60000, 0, 0});
     char *huge = calloc(1, PASSPORT_MAX_BYTES + 1);
     assert_int_equal(deliver(client, token_none, NULL, NULL), STICPS_ERR_CARRIER_HAS_NO_CPS);
     assert_int_equal(deliver(client, "", NULL, NULL), STICPS_ERR_MALFORMED);
@@ -39,7 +39,7 @@ static void test_nothing_to_send(void **state)
 static void test_a_broken_connection_is_tried_again(void **state)
 {
     (void)state;
-    struct sticps_client *client = new_client((struct settings){10000, 0, 0});
+    struct sticps_client *client = new_client((struct settings){60000, 0, 0});
     unsigned tries = 0;
     atomic_store(&server->drop, 2);
     assert_int_equal(deliver(client, token_one, &tries, NULL), STICPS_OK);
@@ -53,7 +53,7 @@ static void test_an_answer_is_never_asked_for_again(void **state)
                                           "500 Trouble", "502 Bad Gateway", "503 Busy"};
     (void)state;
     for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
-        struct sticps_client *client = new_client((struct settings){5000, 0, 0});
+        struct sticps_client *client = new_client((struct settings){60000, 0, 0});
         int before = atomic_load(&server->requests);
         unsigned tries = 0;
         tls_server_status(server, answers[i], "", "");
@@ -68,7 +68,7 @@ static void test_an_answer_is_never_asked_for_again(void **state)
 static void test_the_deadline_holds_over_all_tries(void **state)
 {
     (void)state;
-    struct sticps_client *client = new_client((struct settings){5000, 0, 0});
+    struct sticps_client *client = new_client((struct settings){60000, 0, 0});
     struct sticps_error err;
     struct timespec start, end;
     atomic_store(&server->drop, 1000);
@@ -91,7 +91,7 @@ static void test_the_deadline_holds_over_all_tries(void **state)
 static void test_a_failing_cps_is_paused_alone(void **state)
 {
     (void)state;
-    struct sticps_client *client = new_client((struct settings){10000, 0, 0});
+    struct sticps_client *client = new_client((struct settings){60000, 0, 0});
     struct sticps_delivery *delivery = NULL;
     unsigned tries = 0;
     atomic_store(&server->drop, 1000);
@@ -128,7 +128,7 @@ static void test_retry_after_is_honoured(void **state)
                                               "Retry-After: Sun, 06 Nov 1994 08:51:37 GMT\r\n"}};
     (void)state;
     for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
-        struct sticps_client *client = new_client((struct settings){5000, 0, 0});
+        struct sticps_client *client = new_client((struct settings){60000, 0, 0});
         int before = atomic_load(&server->requests);
         tls_server_status(server, answers[i][0], answers[i][1], "");
         assert_int_not_equal(deliver(client, token_one, NULL, NULL), STICPS_OK);

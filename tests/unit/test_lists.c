@@ -80,7 +80,7 @@ static enum sticps_err commit(struct node *node, const char *jws)
                      STICPS_OK);
     assert_int_equal(list_accept_payload(&candidate, NOW, node->options, &payload, NULL),
                      STICPS_OK);
-    const struct list_commit commit = {
+    struct list_commit commit = {
         .kind = STICPS_LIST_CPS,
         .candidate = &candidate,
         .payload = payload,
@@ -95,7 +95,7 @@ static enum sticps_err commit(struct node *node, const char *jws)
     };
     enum sticps_err code = lists_commit(node->lists, &commit, &status, &previous, &held, NULL);
     sticps_list_unref(held);
-    signed_list_free(payload);
+    signed_list_free(commit.payload);
     list_candidate_clear(&candidate);
     return code;
 }
