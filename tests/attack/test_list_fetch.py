@@ -203,12 +203,12 @@ def test_a_dripping_certificate_meets_the_deadline(pa, where):
 
 def test_one_deadline_for_list_and_certificate(pa):
     def late(body):
-        return lambda connection, _: (time.sleep(1.3), connection.sendall(reply(body)))
+        return lambda connection, _: (time.sleep(2.2), connection.sendall(reply(body)))
 
     pa.server.routes["/cert"] = late(pa.signer.pem)
-    pa.refuse("FETCH", 3, "--timeout", "2", serve=late(pa.list(5)))
+    pa.refuse("FETCH", 3, "--timeout", "4", serve=late(pa.list(5)))
     assert pa.server.paths() == ["/list", "/cert"]
-    assert pa.fetch("--timeout", "10")[0] == 0
+    assert pa.fetch("--timeout", "20")[0] == 0
 
 
 @pytest.mark.parametrize("how", ["content-length", "chunked", "nothing", "headers"])

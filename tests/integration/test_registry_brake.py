@@ -315,6 +315,7 @@ def test_all_sti_cas_gone_at_once_are_held(registry, tmp_path):
     cas.mkdir()
     old = {new_root(cas, "one"), new_root(cas, "two")}
     reg = registry(ca_list={"directory": str(cas), "lifetime": 8, "period": 1})
+    wait_until(lambda: reg.anonymous.get("/download/v1/ca-list").status == 200, what="the first list of CAs")
     wait_until(lambda: set(served_cas(reg)["trustList"]) == old, what="both CAs")
 
     third = new_root(tmp_path, "three")
