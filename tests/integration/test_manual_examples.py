@@ -48,7 +48,7 @@ RUNS = {
                        "…"),
     "sticps_x5u": ("{x5u}", 0, "-----BEGIN CERTIFICATE-----…-----END CERTIFICATE-----\ngood until …, … bytes\n"),
 }
-DELIVERY = ("sticps_deliver", "sticps_inbox", "sticps_retrieve", "sti-as")  # in tests of their own below
+DELIVERY = ("sticps_deliver", "sticps_inbox", "sticps_retrieve", "sticps_signing", "sti-as")  # in tests of their own below
 
 
 def matches(expected, printed):
@@ -115,6 +115,17 @@ def test_a_passport_is_delivered_and_retrieved(run, path, passport):
     assert (done.returncode, done.stdout) == (0, token + "\n"), done.stderr
     done = run("sticps_retrieve", *ask)
     assert done.returncode == 2 and done.stderr.startswith("NOT_FOUND: "), done.stderr
+
+
+def test_a_delivery_with_a_key(run, path, passport, pki):
+    """The CPS here demands no token; one that does is in tests/attack/test_delivery_tokens.py."""
+    who = ("1234", path.cert_server.url + "/sp1.crt")
+    token = passport("12025550123")
+    done = run("sticps_signing", path.state, path.npdb, *who, pki.key("sp1"), input=token + "\n")
+    assert (done.returncode, done.stdout) == (0, "OK\n"), done.stderr
+    assert path.cps.retrieve("12025550123", "12015550100").json["passports"] == [token]
+    done = run("sticps_signing", path.state, path.npdb, *who, "/none", input=passport("12025550123") + "\n")
+    assert done.returncode == 1 and done.stderr.startswith("FILE: "), done.stderr
 
 
 def test_results_are_collected(run, path, passport):
