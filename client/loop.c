@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +17,16 @@
 #define PASSES_AT_ONCE 16 /* then the host's loop has its turn */
 #define UNWATCHED_AT_ONCE 64
 #define NEVER UINT64_MAX
+#define RESCUE_MS 50
 
 struct loop {
     int epoll_fd;
     int timer_fd; /* the next moment, curl's or of a timer */
     int event_fd; /* tasks were posted */
     CURLM *multi;
-    uint64_t curl_due;                /* curl's next time-out, NEVER when it has none */
-    struct loop_timer *timers;        /* by their moment */
+    uint64_t curl_due;         /* curl's next time-out, NEVER when it has none */
+    struct loop_timer *timers; /* by their moment */
+    struct loop_timer rescue;
     uint64_t armed;                   /* what timer_fd is set to, NEVER when it is not */
     bool turning;                     /* in a turn, whose end arms the timer and looks for tasks */
     int unwatched[UNWATCHED_AT_ONCE]; /* curl's sockets, still in epoll_fd until the turn ends */
@@ -97,6 +100,25 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, unsigned ms,
     arm(loop);
 }
 
+/* Without memory libcurl 7.88 loses sight of a transfer's socket or time-out, says so once, and not
+ * even the deadline would end that transfer. So all are looked at, now and then, until none is left
+ * that was there. */
+static void on_rescue(struct loop_timer *timer)
+{
+    struct loop *loop = (struct loop *)((char *)timer - offsetof(struct loop, rescue));
+    int running = 0;
+    if (curl_multi_perform(loop->multi, &running) != CURLM_OK || running > 0)
+        loop_timer_set(loop, timer, RESCUE_MS, on_rescue);
+}
+
+static void act(struct loop *loop, curl_socket_t fd, int what)
+{
+    int running;
+    if (curl_multi_socket_action(loop->multi, fd, what, &running) != CURLM_OK &&
+        loop->rescue.link == NULL)
+        loop_timer_set(loop, &loop->rescue, RESCUE_MS, on_rescue);
+}
+
 static void run_due(struct loop *loop)
 {
     uint64_t now = loop_now();
@@ -106,9 +128,8 @@ static void run_due(struct loop *loop)
         timer->run(timer);
     }
     if (loop->curl_due <= now) {
-        int running;
         loop->curl_due = NEVER;
-        curl_multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        act(loop, CURL_SOCKET_TIMEOUT, 0);
     }
 }
 
@@ -323,7 +344,6 @@ static void reap_transfers(struct loop *loop)
 
 static void on_event(struct loop *loop, const struct epoll_event *event)
 {
-    int running;
     int fd = event->data.fd;
     if (fd == loop->timer_fd) {
         loop->armed = NEVER;
@@ -335,7 +355,7 @@ static void on_event(struct loop *loop, const struct epoll_event *event)
             what |= CURL_CSELECT_OUT;
         if (what == 0) /* EPOLLERR or EPOLLHUP alone; else reading or writing names the error */
             what = CURL_CSELECT_ERR;
-        curl_multi_socket_action(loop->multi, fd, what, &running);
+        act(loop, fd, what);
     }
 }
 
