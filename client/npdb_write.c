@@ -201,12 +201,14 @@ static bool write_image(int fd, const struct npdb_image *image)
     return ok && fchmod(fd, 0644) == 0 && fsync(fd) == 0;
 }
 
-/* The folder that `path` is in. */
+/* The folder that `path` is in, or -1 with errno. */
 static int open_folder(const char *path)
 {
     char *copy = strdup(path);
-    if (copy == NULL)
+    if (copy == NULL) {
+        errno = ENOMEM; /* a host's allocator need not say so */
         return -1;
+    }
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(copy);
     return fd;

@@ -38,7 +38,8 @@ STICPS_EXPORT void sticps_provision(struct sticps_client *client,
                                     const struct sticps_provision_request *request,
                                     sticps_provision_fn *callback, void *ctx);
 
-/* The same, waiting. The caller frees *answer with free(). */
+/* The same, waiting. The caller frees *answer with free(), or with what sticps_set_allocator
+ * was given. */
 STICPS_EXPORT enum sticps_err sticps_provision_wait(struct sticps_client *client,
                                                     const struct sticps_provision_request *request,
                                                     char **answer,

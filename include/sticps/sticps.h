@@ -3,12 +3,13 @@
  *     options → client → list_fetch / list_load → resolve, deliver        (originating side)
  *                      → x5u_fetch, trust_list_fetch, retrieve            (terminating side)
  *
- * The library has no global state, installs no signal handler, prints nothing and never aborts: out
- * of memory is an error like any other (STICPS_ERR_NO_MEMORY). client.h holds the rules for threads
- * and loops. */
+ * The library has no global state (but see allocator.h), installs no signal handler, prints nothing
+ * and never aborts: out of memory is an error like any other (STICPS_ERR_NO_MEMORY). client.h holds
+ * the rules for threads and loops. */
 #ifndef STICPS_STICPS_H
 #define STICPS_STICPS_H
 
+#include <sticps/allocator.h>
 #include <sticps/client.h>
 #include <sticps/deliver.h>
 #include <sticps/error.h>

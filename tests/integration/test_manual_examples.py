@@ -33,6 +33,7 @@ static inline struct sticps_options *lab_options_new(void)
 RUNS = {
     "libsticps": ("{anchor} {state} {list} {npdb} 12025550123 2025550124 abc", 0,
                   "12025550123 OK {url}\n2025550124 CARRIER_HAS_NO_CPS \nabc NOT_A_NUMBER \n"),
+    "sticps_allocator": ("", 0, "taken\n0 left\n"),
     "sticps_client": ("{anchor} {list}", 0, "list 2\n"),
     "sticps_error": ("{npdb}", 2, "USAGE: {npdb}: …\n"),
     "sticps_events": ("{anchor} {list}.gone", 0,

@@ -26,6 +26,18 @@ int main(void)
     return 0;
 }
 C
+# each header stands alone, in every language that it is for
+for header in "$work"/prefix/include/sticps/*.h; do
+    name=sticps/$(basename "$header")
+    for language in "c -std=c99" "c -std=c11" "c -std=c17" "c++ -std=c++11" "c++ -std=c++17" "c++ -std=c++20"; do
+        # shellcheck disable=SC2086
+        printf '#include <%s>\n#include <%s>\n' "$name" "$name" |
+            cc -fsyntax-only -pedantic-errors -Wall -Wextra -Wshadow -Wconversion -Werror -I"$work/prefix/include" -x $language - || {
+            echo "$name does not compile as $language"
+            exit 1
+        }
+    done
+done
 {
     for header in "$work"/prefix/include/sticps/*.h; do
         echo "#include <sticps/$(basename "$header")>"
@@ -42,7 +54,7 @@ flags=$(pkg-config --define-variable=prefix="$work/prefix" --define-variable=lib
 cc -std=c99 -pedantic-errors -Wall -Wextra -Werror ${SANITIZE:-} "$work/main.c" $flags -o "$work/by-pkg-config"
 run "$work/by-pkg-config" | grep -q '^[0-9.]* 1$'
 # shellcheck disable=SC2086
-c++ -Wall -Wextra -Wpedantic -Werror ${SANITIZE:-} "$work/main.cpp" $flags -o "$work/in-cpp"
+c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror ${SANITIZE:-} "$work/main.cpp" $flags -o "$work/in-cpp"
 run "$work/in-cpp"
 
 cat >"$work/CMakeLists.txt" <<'CMAKE'

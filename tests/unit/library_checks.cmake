@@ -3,6 +3,10 @@ if(TARGET sticps)
   add_test(NAME unit/exports
     COMMAND ${CMAKE_CURRENT_LIST_DIR}/check_exports.sh $<TARGET_FILE:sticps>
       ${CMAKE_CURRENT_LIST_DIR}/exports.txt)
+  if(NOT STICPS_SANITIZE AND NOT STICPS_COVERAGE) # which bring their own
+    add_test(NAME unit/symbols
+      COMMAND ${CMAKE_CURRENT_LIST_DIR}/check_symbols.sh $<TARGET_FILE:sticps>)
+  endif()
   add_test(NAME unit/consumer
     COMMAND ${CMAKE_CURRENT_LIST_DIR}/check_consumer.sh ${CMAKE_BINARY_DIR} ${CMAKE_COMMAND})
   if(STICPS_SANITIZE)
