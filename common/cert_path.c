@@ -315,7 +315,7 @@ enum sticps_err path_find(const struct cert_chain *chain, const struct anchors *
     subject_text(leaf, name, sizeof(name));
     if (s.checks_left <= 0)
         return fail(err, code, name, "no valid path to a trust anchor after %d signature checks",
-                    MAX_SIGNATURE_CHECKS);
+                    MAX_SIGNATURE_CHECKS - s.checks_left);
     if (s.why[0] == '\0')
         return fail(
             err, code, name,

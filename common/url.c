@@ -56,12 +56,10 @@ static bool is_in(char c, unsigned class)
     return (class_of[(unsigned char)c] & class) != 0;
 }
 
-/* Does `text` equal `word`, which is lower case, but for case? */
-static bool equals(const char *text, size_t len, const char *word)
+/* Does `text` begin with `word`, which is lower case and not longer, but for case? */
+static bool begins(const char *text, const char *word)
 {
-    if (len != strlen(word))
-        return false;
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; word[i] != '\0'; i++)
         if (lower(text[i]) != word[i])
             return false;
     return true;
@@ -212,7 +210,7 @@ static enum sticps_err split(const char *text, size_t len, struct parts *out,
                         "byte 0x%02x at position %zu: a URL is printable ASCII without space and "
                         "backslash",
                         (unsigned)(unsigned char)text[i], i + 1);
-    if (len < sizeof(scheme) - 1 || !equals(text, sizeof(scheme) - 1, scheme))
+    if (len < sizeof(scheme) - 1 || !begins(text, scheme))
         return refuse(err, "the URL does not start with https://");
 
     const char *authority = text + sizeof(scheme) - 1, *p = authority, *end = text + len;
@@ -265,7 +263,7 @@ static enum sticps_err check_host_rules(const struct url *url, bool lab, struct 
     }
     if (lab)
         return STICPS_OK;
-    if (url->host_len >= n && equals(url->host + url->host_len - n, n, localhost) &&
+    if (url->host_len >= n && begins(url->host + url->host_len - n, localhost) &&
         (url->host_len == n || url->host[url->host_len - n - 1] == '.'))
         return refuse(err, "localhost is not allowed as the host");
     if (memchr(url->host, '.', url->host_len) == NULL)
@@ -433,7 +431,7 @@ enum sticps_err x5u_check(const char *text, size_t len, bool lab, struct sticps_
 
 bool url_same_host(const struct url *a, const struct url *b)
 {
-    if (a->host_kind != b->host_kind || a->host_len != b->host_len)
+    if (a->host_len != b->host_len) /* no name reads as an address */
         return false;
     for (size_t i = 0; i < a->host_len; i++)
         if (lower(a->host[i]) != lower(b->host[i]))

@@ -1,5 +1,6 @@
 """The state directory: whatever is done to it, the floor is never silently forgotten."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -127,6 +128,17 @@ def test_a_full_disk_changes_nothing(pa):
     assert state_file(pa).read_bytes() == before
     assert pa.fetch()[0] == 0
     assert pa.held()["entries"] == 5000
+
+
+def test_a_lock_that_is_never_given(pa):
+    """Somebody hangs with the lock in his hand: nobody writes without it, and nobody waits for ever."""
+    pa.take(pa.list(5))
+    with open(pa.state / "cps-list.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answer = pa.refuse("STATE", 1, serve=pa.list(6))
+        assert answer["where"] == str(pa.state / "cps-list.lock")
+        assert pa.held()["sequence"] == 5, "reading needs no lock"
+    pa.take(pa.list(6))
 
 
 def test_many_writers(pa):

@@ -2,6 +2,8 @@
 
 #include "tests/unit/pki.h"
 
+#include <limits.h>
+
 #include <openssl/err.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -306,7 +308,7 @@ static void test_clique(void **state)
     for (size_t i = 1; i < CERT_MAX_COUNT; i++)
         certs[i] = i % 2 ? make_ca("A", ca_key, b, key) : make_ca("B", key, a, ca_key);
     EXPECT(BAD, certs, CERTS(root));
-    assert_non_null(strstr(last.text, "64 signature checks"));
+    assert_non_null(strstr(last.text, "after 64 signature checks"));
     /* ... and hide no anchor that is near. */
     EXPECT(GOOD, certs, CERTS(root, a));
     EXPECT(GOOD, certs, CERTS(root, b));
@@ -564,6 +566,28 @@ static void test_leaf_must_haves(void **state)
     anchors_free(anchors);
 }
 
+/* OpenSSL reads the first key usage, whoever reads the last sees another: neither is believed. */
+static void test_repeated_extension(void **state)
+{
+    (void)state;
+    struct anchors *anchors = anchors_of(CERTS(root), 1);
+    struct pki_spec spec = pki_signer_spec(leaf_key, ca, ca_key);
+    X509 *leaf = pki_make(&spec);
+    X509V3_CTX ctx;
+    X509V3_set_ctx_nodb(&ctx);
+    X509V3_set_ctx(&ctx, ca, leaf, NULL, NULL, 0);
+    pki_add_conf(leaf, &ctx, NID_key_usage, "critical,digitalSignature");
+    assert_true(X509_sign(leaf, ca_key, EVP_sha256()) > 0);
+    struct cert_chain *chain = chain_of(CERTS(leaf, ca), 2);
+    struct sticps_error err = {0};
+    assert_int_equal(list_signer_check(chain, anchors, NULL, PKI_NOW, NULL, &err),
+                     STICPS_ERR_SIGNER);
+    assert_non_null(strstr(err.text, "broken or repeated"));
+    cert_chain_unref(chain);
+    X509_free(leaf);
+    anchors_free(anchors);
+}
+
 static void test_leaf_keys(void **state)
 {
     (void)state;
@@ -680,6 +704,8 @@ static void test_parse_forms(void **state)
         {"empty block", "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", "", "", 0},
         {"not a certificate", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "",
          "", 0},
+        {"headers", "-----BEGIN CERTIFICATE-----\nComment: x\n\n",
+         one + strlen("-----BEGIN CERTIFICATE-----\n"), "", 0},
         {"encrypted",
          "-----BEGIN CERTIFICATE-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,"
          "00000000000000000000000000000000\n\nMAA=\n-----END CERTIFICATE-----\n",
@@ -730,6 +756,12 @@ static void test_parse_limits(void **state)
     memset(padded, '\n', CERT_MAX_BYTES + 1);
     char *one = pki_pem(many, 1);
     memcpy(padded, one, strlen(one));
+    struct anchors *anchors = NULL;
+    assert_int_equal(anchors_new(&anchors, NULL), STICPS_OK);
+    assert_int_equal(anchors_add(anchors, one, (size_t)INT_MAX + 1, STICPS_ERR_USAGE, NULL),
+                     STICPS_ERR_USAGE); /* nothing of it is read */
+    assert_int_equal(anchors_count(anchors), 0);
+    anchors_free(anchors);
     assert_int_equal(parse(padded, CERT_MAX_BYTES, &count), STICPS_OK);
     assert_int_equal(parse(padded, CERT_MAX_BYTES + 1, &count), STICPS_ERR_BAD_IDENTITY_INFO);
     free(padded);
@@ -861,6 +893,7 @@ int main(void)
         cmocka_unit_test(test_weak_signatures),
         cmocka_unit_test(test_pinned_leaf),
         cmocka_unit_test(test_leaf_must_haves),
+        cmocka_unit_test(test_repeated_extension),
         cmocka_unit_test(test_leaf_keys),
         cmocka_unit_test(test_findings),
         cmocka_unit_test(test_parse_forms),

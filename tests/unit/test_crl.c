@@ -76,6 +76,8 @@ static void add_entry(X509_CRL *list, const struct entry *entry)
 
 /* The STI-PA's indirect CRL, DER in OpenSSL memory. `next_update` in seconds from PKI_NOW; 0: none.
  */
+static X509_EXTENSION *further; /* of the next list that is made, or NULL */
+
 static int make_der(const struct entry *entries, size_t len, int64_t next_update,
                     unsigned char **der)
 {
@@ -92,6 +94,8 @@ static int make_der(const struct entry *entries, size_t len, int64_t next_update
     idp->indirectCRL = 0xff;
     assert_int_equal(X509_CRL_add1_ext_i2d(list, NID_issuing_distribution_point, idp, 1, 0), 1);
     ISSUING_DIST_POINT_free(idp);
+    if (further != NULL)
+        assert_int_equal(X509_CRL_add_ext(list, further, -1), 1);
     for (size_t i = 0; i < len; i++)
         add_entry(list, &entries[i]);
     assert_true(X509_CRL_sign(list, pa_key, EVP_sha256()) > 0);
@@ -238,6 +242,12 @@ static void test_reliable(void **state)
     spec.begins = -20 * PKI_DAY;
     spec.ends = -PKI_DAY;
     X509 *expired = pki_make(&spec);
+    spec.begins = PKI_DAY / 2;
+    spec.ends = 2 * PKI_DAY;
+    X509 *early = pki_make(&spec);
+    spec = pki_ca_spec("STI-PA", pa_key, NULL, NULL);
+    spec.key_usage = "critical,keyCertSign";
+    X509 *not_for_crls = pki_make(&spec);
     const struct {
         X509 *signers[2];
         int64_t next_update, now;
@@ -252,6 +262,8 @@ static void test_reliable(void **state)
         {{ca}, PKI_DAY, PKI_NOW, "issuer's name"},
         {{namesake}, PKI_DAY, PKI_NOW, "signature"},
         {{expired}, PKI_DAY, PKI_NOW, "not valid now"},
+        {{early}, PKI_DAY, PKI_NOW, "not valid now"},
+        {{not_for_crls}, PKI_DAY, PKI_NOW, "cRLSign"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct crl *crl = make(NULL, 0, rows[i].next_update);
@@ -272,6 +284,45 @@ static void test_reliable(void **state)
     }
     X509_free(namesake);
     X509_free(expired);
+    X509_free(early);
+    X509_free(not_for_crls);
+}
+
+/* Extensions that say that the list is not what it looks like (RFC 5280 s5.2). */
+static void test_demands(void **state)
+{
+    (void)state;
+    static const struct {
+        int nid, critical;
+        const char *why; /* NULL: nothing to refuse */
+    } rows[] = {
+        {NID_crl_number, 0, NULL},
+        {NID_delta_crl, 1, "delta"},
+        {NID_delta_crl, 0, "delta"}, /* must be critical, and tells too little anyhow */
+        {NID_crl_number, 1, "critical"},
+    };
+    struct anchors *signers = NULL;
+    char *pem = pki_pem(&pa, 1);
+    assert_int_equal(anchors_new(&signers, NULL), STICPS_OK);
+    assert_int_equal(anchors_add(signers, pem, strlen(pem), STICPS_ERR_FILE, NULL), STICPS_OK);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        ASN1_INTEGER *number = ASN1_INTEGER_new();
+        struct sticps_error err = {0};
+        ASN1_INTEGER_set(number, 7);
+        further = X509V3_EXT_i2d(rows[i].nid, rows[i].critical, number);
+        assert_non_null(further);
+        struct crl *crl = make(NULL, 0, PKI_DAY);
+        enum sticps_err rc = crl_check(crl, signers, PKI_NOW, STICPS_ERR_SIGNER, &err);
+        if (rc != (rows[i].why != NULL ? STICPS_ERR_SIGNER : STICPS_OK) ||
+            (rows[i].why != NULL && strstr(err.text, rows[i].why) == NULL))
+            fail_msg("row %zu: %d %s", i, rc, err.text);
+        crl_unref(crl);
+        X509_EXTENSION_free(further);
+        further = NULL;
+        ASN1_INTEGER_free(number);
+    }
+    anchors_free(signers);
+    free(pem);
 }
 
 int main(void)
@@ -282,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_issuer_and_serial),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_reliable),
+        cmocka_unit_test(test_demands),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

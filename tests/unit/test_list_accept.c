@@ -154,6 +154,8 @@ static void test_x5u_host(void **state)
         {"https://certs.example/c", "https://sti-pa.com/l", STICPS_OK}, /* configured */
         {"https://CERTS.example/c", "https://sti-pa.com/l", STICPS_OK},
         {"https://a.certs.example/c", "https://sti-pa.com/l", STICPS_ERR_HEADER},
+        {"https://certs.exampl/c", "https://sti-pa.com/l", STICPS_ERR_HEADER},  /* its beginning */
+        {"https://doubt.example/c", "https://sti-pa.com/l", STICPS_ERR_HEADER}, /* as long */
         {"https://sti-pa.com:444/c", "https://sti-pa.com/l", STICPS_ERR_HEADER},
         {"https://127.0.0.1/c", "https://127.0.0.1/l", STICPS_ERR_HEADER}, /* no lab */
         {"https://localhost/c", "https://localhost/l", STICPS_ERR_HEADER},

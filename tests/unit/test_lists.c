@@ -170,6 +170,49 @@ static void rollback_between_processes(void **state)
     remove_state();
 }
 
+static void write_state(const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "%s/cps-list.json", dir);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A new process has the list and the floor of the one before; from a state that it cannot read it
+ * takes nothing, and leaves it as it is. */
+static void restart(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/sticps-test-lists-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    struct node node;
+    char *five = list_of(5, "https://a.example/"), *four = list_of(4, "https://a.example/");
+    start(&node, dir);
+    assert_int_equal(commit(&node, five), STICPS_OK);
+    stop(&node);
+    start(&node, dir);
+    assert_int_equal(held_sequence(&node), 0);
+    assert_int_equal(lists_load(node.lists, STICPS_LIST_CPS, NULL), STICPS_OK);
+    assert_int_equal(held_sequence(&node), 5);
+    assert_int_equal(commit(&node, four), STICPS_ERR_ROLLBACK);
+
+    int64_t floor = 0;
+    bool dropped = false;
+    write_state("{}");
+    assert_int_equal(commit(&node, five), STICPS_ERR_STATE);
+    assert_int_equal(lists_reset(node.lists, STICPS_LIST_CPS, 0, &floor, &dropped, NULL),
+                     STICPS_ERR_STATE);
+    assert_int_equal(lists_load(node.lists, STICPS_LIST_CPS, NULL), STICPS_ERR_STATE);
+    assert_int_equal(held_sequence(&node), 5);
+    assert_int_equal(commit(&node, five), STICPS_ERR_STATE); /* nobody has put it right */
+    stop(&node);
+    free(five);
+    free(four);
+    remove_state();
+}
+
 /* The operator's word lowers the floor, never raises it. */
 static void a_reset_drops_what_is_above_it(void **state)
 {
@@ -200,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rollback_in_memory),
         cmocka_unit_test(rollback_between_processes),
+        cmocka_unit_test(restart),
         cmocka_unit_test(a_reset_drops_what_is_above_it),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -330,6 +330,11 @@ static void test_window(void **state)
         assert_int_equal(parse(HEADER, PAYLOAD, NOW + window[i].age, NULL, NULL), window[i].rc);
     assert_int_equal(parse(HEADER, PAYLOAD, INT64_MAX, NULL, NULL), STICPS_ERR_STALE_DATE);
     assert_int_equal(parse(HEADER, PAYLOAD, 0, NULL, NULL), STICPS_ERR_STALE_DATE);
+    /* so long ago that the difference to now is no 64-bit number */
+    assert_int_equal(parse(HEADER, WITH_IAT("-9223372036854775808"), NOW, NULL, NULL),
+                     STICPS_ERR_STALE_DATE);
+    assert_int_equal(parse(HEADER, WITH_IAT("-9223372036854775807"), INT64_MAX, NULL, NULL),
+                     STICPS_ERR_STALE_DATE);
     assert_int_equal(parse(HEADER, WITH_IAT("-5"), -1, NULL, NULL), STICPS_OK); /* not compared */
 }
 

@@ -564,6 +564,9 @@ static void test_trust_list(void **state)
         {TRUST("[\"\"]"), STICPS_ERR_PAYLOAD},
         {TRUST("[\"hello\"]"), STICPS_ERR_PAYLOAD},
         {TRUST("[[]]"), STICPS_ERR_PAYLOAD},
+        {TRUST("[5]"), STICPS_ERR_PAYLOAD},
+        {TRUST("[[1]]"), STICPS_ERR_PAYLOAD},
+        {TRUST("[-9000000000000000000]"), STICPS_ERR_PAYLOAD},
         {TRUST("[],\"cpsMapping\":{}"), STICPS_ERR_PAYLOAD},
         {MAPPING("{}"), STICPS_ERR_PAYLOAD},
     };
@@ -575,6 +578,23 @@ static void test_trust_list(void **state)
             fail_msg("%s: %s: %s", cases[i].payload, sticps_err_name(rc), err.text);
         signed_list_free(list);
     }
+    /* Two certificates in one element: whoever reads only the first would not see the second. */
+    char *payload = NULL, *escaped = calloc(2, strlen(both) + 1);
+    for (size_t i = 0, at = 0; both[i] != '\0'; i++) {
+        if (both[i] == '\n')
+            escaped[at++] = '\\';
+        escaped[at++] = both[i] == '\n' ? 'n' : both[i];
+    }
+    assert_true(asprintf(&payload,
+                         "{\"version\":\"1.0\",\"sequence\":1,\"exp\":1590000000,"
+                         "\"trustList\":[\"%s\"]}",
+                         escaped) > 0);
+    struct sticps_error several = {0};
+    assert_int_equal(parse(payload, SIGNED_LIST_TRUST_LIST, NOW, &list, &several),
+                     STICPS_ERR_PAYLOAD);
+    assert_non_null(strstr(several.text, "several certificates"));
+    free(escaped);
+    free(payload);
     free(pem);
     free(both);
     X509_free(ca);

@@ -33,6 +33,8 @@ static const struct {
     {"AB155", NULL, false}, /* the third of a Resp Org ID is a letter */
     {"1BC55", NULL, false},
     {"VWC5X", NULL, false},
+    {"VWCX5", NULL, false},
+    {"V1C55", NULL, false},
     {"VWC555", NULL, false},
     {"VW C5", NULL, false},
     {" 1234", NULL, false},

@@ -57,6 +57,8 @@ static const struct {
     {T("[1")},
     {T("[1,")},
     {T("{\"a\"")},
+    {T("{\"a\";1}")},
+    {T("{\"a\"11}")},
     {T("{\"a\":")},
     {T("{\"a\":1")},
     {T("{\"a\":1,")},
@@ -143,6 +145,7 @@ static const struct {
     {T("[\"\\udc00\"]")},
     {T("[\"\\ud800\\ud800\"]")},
     {T("[\"\\ud800x\"]")},
+    {T("[\"\\ud800\\ue000\"]")},
     {T("[\"\\ud800\\n\"]")},
     {T("[\"\\udc00\\ud800\"]")},
     {T("[\"\\ud83d\\u00")},
@@ -217,6 +220,17 @@ static void test_good(void **state)
         json_doc_clear(&doc);
         free(text);
     }
+}
+
+/* Sizes are 32 bits wide: what is longer is refused before a byte of it is read. */
+static void test_too_long(void **state)
+{
+    (void)state;
+    struct sticps_error err = {0};
+    struct json_doc doc = {0};
+    assert_int_equal(json_doc_parse("{}", (size_t)INT32_MAX + 1, CODE, &doc, &err), CODE);
+    assert_non_null(strstr(err.text, "too long"));
+    assert_null(doc.nodes);
 }
 
 static void test_bad(void **state)
@@ -453,7 +467,7 @@ int main(void)
         cmocka_unit_test(test_position),    cmocka_unit_test(test_strings),
         cmocka_unit_test(test_numbers),     cmocka_unit_test(test_walk),
         cmocka_unit_test(test_object_only), cmocka_unit_test(test_many_keys),
-        cmocka_unit_test(test_reals),
+        cmocka_unit_test(test_reals),       cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,6 +209,7 @@ static void the_north_american_plan(void **state)
         {"1202555012", false, false},  {"120255501234", false, false},
         {"22025550123", false, false}, {"442079460018", false, false},
         {"1", false, false},           {"180055512345", false, false},
+        {"19005551234", true, false},  {"17775551234", true, false},
     };
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
         struct tn tn = {{0}};

@@ -45,6 +45,11 @@ static const struct {
     {"second SPC broken", "3010a006160438313848a006160431323368", BAD},
     {"long form where the short would do", "308108a006160438313848", BAD},
     {"indefinite length", "3080a0061604383138480000", BAD},
+    {"indefinite length of nothing", "3080", BAD},
+    {"length of five bytes", "30850000000008a006160438313848", BAD},
+    {"long form that runs over the end", "3082", BAD},
+    {"long form whose length runs over the end", "3082ffffa006160438313848", BAD},
+    {"long form of a short length, two bytes", "30820080a006160438313848", BAD},
     {"length of four bytes", "308400000008a006160438313848", BAD},
     {"leading zero in the length", "30820008a006160438313848", BAD},
     {"range without count", "3011a10f300d160b3132303235353530313030", BAD},
@@ -53,6 +58,10 @@ static const struct {
     {"number with a letter", "300fa20d160b3132303235353530313041", BAD},
     {"number of 16 digits", "3014a212161031323334353637383930313233343536", BAD},
     {"empty number", "3004a2021600", BAD},
+    {"more behind the SPC", "300aa0081604383138480500", BAD},
+    {"more behind a number", "3011a20f160b31323032353535303130300500", BAD},
+    {"more behind a range", "3016a1143010160b31323032353535303130300201640500", BAD},
+    {"range from a letter", "3014a1123010160b3132303235353530313041020164", BAD},
 #undef BAD
 };
 
@@ -97,6 +106,39 @@ static void test_truncated(void **state)
     OPENSSL_free(der);
 }
 
+/* A list of 16 SPCs has a length of 0x80, which takes the long form; 32 of them still one byte. */
+static void test_long_form(void **state)
+{
+    (void)state;
+    static const unsigned char entry[] = {0xa0, 0x06, 0x16, 0x04, '8', '1', '8', 'H'};
+    for (size_t count = 15; count <= 40; count++) {
+        unsigned char der[4 + 40 * sizeof(entry)], *at = der;
+        size_t len = count * sizeof(entry);
+        *at++ = 0x30;
+        if (len >= 0x100) {
+            *at++ = 0x82;
+            *at++ = (unsigned char)(len >> 8);
+        } else if (len >= 0x80) {
+            *at++ = 0x81;
+        }
+        *at++ = (unsigned char)len;
+        for (size_t i = 0; i < count; i++, at += sizeof(entry))
+            memcpy(at, entry, sizeof(entry));
+        struct tnauthlist list;
+        assert_int_equal(tnauthlist_parse(der, (size_t)(at - der), &list, NULL), STICPS_OK);
+        assert_int_equal(list.spcs, count);
+        assert_int_equal(tnauthlist_parse(der, (size_t)(at - der) - 1, &list, NULL),
+                         STICPS_ERR_UNSUPPORTED_CREDENTIAL);
+        if (len >= 0x80 && len < 0x100) { /* the same length, a byte longer than it need be */
+            unsigned char padded[sizeof(der) + 1];
+            memcpy(padded, "\x30\x82\x00", 3);
+            memcpy(padded + 3, der + 2, (size_t)(at - der) - 2);
+            assert_int_equal(tnauthlist_parse(padded, (size_t)(at - der) + 1, &list, NULL),
+                             STICPS_ERR_UNSUPPORTED_CREDENTIAL);
+        }
+    }
+}
+
 static void test_encode(void **state)
 {
     (void)state;
@@ -120,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_long_form),
         cmocka_unit_test(test_encode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -331,6 +331,29 @@ static void test_one_fetch_for_many(void **state)
     sticps_client_free(client);
 }
 
+/* Who sends PASSporTs chooses the addresses; what waits for them at once is bounded. */
+static void test_fetches_are_bounded(void **state)
+{
+    (void)state;
+    struct sticps_client *client = new_client();
+    struct got got = {0}, one_more = {0};
+    tls_server_answer(server, "", pem);
+    for (int i = 0; i < 128; i++) {
+        char path[16];
+        snprintf(path, sizeof(path), "/p%d", i);
+        sticps_x5u_fetch(client, url_of(path), on_chain, &got);
+    }
+    assert_int_equal(atomic_load(&got.calls), 0);
+    sticps_x5u_fetch(client, url_of("/one-more"), on_chain, &one_more);
+    assert_int_equal(atomic_load(&one_more.calls), 1);
+    assert_int_equal(one_more.code, STICPS_ERR_FETCH);
+    sticps_x5u_fetch(client, url_of("/p0"), on_chain, &got); /* waits with the first */
+    assert_int_equal(atomic_load(&got.calls), 0);
+    sticps_client_free(client); /* all are answered now */
+    assert_int_equal(atomic_load(&got.calls), 129);
+    free(got.pem);
+}
+
 static void test_connections_are_kept(void **state)
 {
     (void)state;
@@ -472,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_a_doubted_chain_stays_until_there_is_another),
         cmocka_unit_test(test_refused_urls_are_inline),
         cmocka_unit_test(test_one_fetch_for_many),
+        cmocka_unit_test(test_fetches_are_bounded),
         cmocka_unit_test(test_connections_are_kept),
         cmocka_unit_test(test_the_cache_is_bounded),
         cmocka_unit_test(test_freed_in_the_middle),
