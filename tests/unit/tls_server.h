@@ -1,7 +1,7 @@
 /* A TLS server on loopback for tests of the client, in a thread of its own, one connection after
- * the other. It answers GET and POST with what `answer` holds, counts requests and connections, and
- * can be held back. Its certificate is made here, for 127.0.0.1; its root's file is what --tls-ca
- * would name. */
+ * the other. It answers GET and POST with what `answer` holds, or what `answers` gives to each
+ * request, counts requests and connections, and can be held back. Its certificate is made here, for
+ * 127.0.0.1; its root's file is what --tls-ca would name. */
 #ifndef TESTS_UNIT_TLS_SERVER_H
 #define TESTS_UNIT_TLS_SERVER_H
 
@@ -23,11 +23,16 @@
 
 #define CONNECTIONS_MAX 2048 /* in its life */
 
+/* The whole HTTP answer to the request whose head this is, malloc'd; NULL closes the connection
+ * without one, and *last after it. In the connection's thread. */
+typedef char *tls_server_answers(void *ctx, const char *head, size_t *len, bool *last);
+
 struct tls_server {
     SSL_CTX *context;
     int listener;
     unsigned port;
     pthread_t thread;
+    bool running;
     atomic_bool stop;
     atomic_int requests, connections;
     atomic_int resumed; /* connections whose TLS handshake took up an earlier session */
@@ -37,6 +42,8 @@ struct tls_server {
     char *answer; /* a whole HTTP answer; under the mutex */
     size_t answer_len;
     char head[8192]; /* of the last request; under the mutex */
+    tls_server_answers *answers; /* in its place; NULL: none */
+    void *answers_ctx;
     char ca_path[64];
 };
 
@@ -66,6 +73,16 @@ static inline void tls_server_answer(struct tls_server *server, const char *head
     tls_server_status(server, "200 OK", headers, body);
 }
 
+static inline bool tls_server_give(struct tls_server *server, SSL *tls, const char *head)
+{
+    size_t len = 0;
+    bool last = false;
+    char *answer = server->answers(server->answers_ctx, head, &len, &last);
+    bool sent = answer != NULL && SSL_write(tls, answer, (int)len) > 0;
+    free(answer);
+    return sent && !last;
+}
+
 /* One request after the other on a kept connection. False when the peer is gone. */
 static inline bool tls_server_exchange(struct tls_server *server, SSL *tls)
 {
@@ -82,6 +99,8 @@ static inline bool tls_server_exchange(struct tls_server *server, SSL *tls)
     atomic_fetch_add(&server->requests, 1);
     for (int held = 0; held < atomic_load(&server->hold_ms) && !atomic_load(&server->stop); held++)
         tls_server_pause(1);
+    if (server->answers != NULL)
+        return tls_server_give(server, tls, head);
     pthread_mutex_lock(&server->mutex);
     memcpy(server->head, head, sizeof(head));
     int sent = SSL_write(tls, server->answer, (int)server->answer_len);
@@ -177,7 +196,8 @@ static inline void tls_server_certificates(struct tls_server *server)
     EVP_PKEY_free(key);
 }
 
-static inline struct tls_server *tls_server_start(void)
+/* Bound to its port, and not yet serving. */
+static inline struct tls_server *tls_server_new(void)
 {
     struct tls_server *server = calloc(1, sizeof(*server));
     assert_non_null(server);
@@ -192,14 +212,27 @@ static inline struct tls_server *tls_server_start(void)
     assert_int_equal(getsockname(server->listener, (struct sockaddr *)&address, &len), 0);
     server->port = ntohs(address.sin_port);
     tls_server_answer(server, "", "");
+    return server;
+}
+
+static inline void tls_server_run(struct tls_server *server)
+{
     assert_int_equal(pthread_create(&server->thread, NULL, tls_server_main, server), 0);
+    server->running = true;
+}
+
+static inline struct tls_server *tls_server_start(void)
+{
+    struct tls_server *server = tls_server_new();
+    tls_server_run(server);
     return server;
 }
 
 static inline void tls_server_stop(struct tls_server *server)
 {
     atomic_store(&server->stop, true);
-    pthread_join(server->thread, NULL);
+    if (server->running)
+        pthread_join(server->thread, NULL);
     close(server->listener);
     SSL_CTX_free(server->context);
     unlink(server->ca_path);
