@@ -186,3 +186,10 @@ def test_an_hsm_that_has_another_key(osp, cps, hsm, tmp_path):  # noqa: F811
     _, status, answer = deliver(osp, *hsm)
     assert (status, answer["code"]) == (1, "CRYPTO"), answer
     assert osp.server.posted == []
+
+
+def test_the_manuals_example(osp, sti, cps, example, tmp_path):  # noqa: F811
+    token = make_passport(osp.signer.key, osp.x5u, "12025550100", ("12025550123",))
+    done = example("sticps_signing", osp.state, osp.npdb, WHO[1], WHO[3], tmp_path / "sti.key", input=token + "\n")
+    assert (done.returncode, done.stdout, cps.faults) == (0, "OK\n", []), done.stderr
+    assert len(cps.tokens) == 1

@@ -1,33 +1,11 @@
 """The programs of the manual's pages and of docs/examples: each is compiled as it stands against the installed library
 and runs against a real registry and CPS."""
 
-import os
 import re
-import subprocess
 
 import pytest
-from lib import manual, process
-from lib.pki import ROOT
-
-EXAMPLES = {page.stem: code for page in manual.PAGES for code in manual.examples(page)}
-EXAMPLES |= {source.stem: source.read_text() for source in (ROOT / "docs/examples").glob("*.c")}
-
-# What a reader's own machine does not need: the servers here are on loopback, have a TLS root of their own, and
-# share the machine with other tests.
-LAB = """
-#include <sticps/sticps.h>
-#include <stdlib.h>
-static inline struct sticps_options *lab_options_new(void)
-{
-    struct sticps_options *options = sticps_options_new();
-    sticps_options_set_lab(options, true);
-    sticps_options_set_deliver_timeout(options, 20000);
-    if (sticps_options_add_tls_ca_file(options, getenv("LAB_TLS_CA"), NULL) != STICPS_OK)
-        abort();
-    return options;
-}
-#define sticps_options_new lab_options_new
-"""
+from lib import manual
+from lib.manual import EXAMPLES
 
 # name → (arguments, status, what it prints; … stands for anything)
 RUNS = {
@@ -49,43 +27,12 @@ RUNS = {
                        "…"),
     "sticps_x5u": ("{x5u}", 0, "-----BEGIN CERTIFICATE-----…-----END CERTIFICATE-----\ngood until …, … bytes\n"),
 }
-DELIVERY = ("sticps_deliver", "sticps_inbox", "sticps_retrieve", "sticps_signing", "sti-as")  # in tests of their own below
+# in tests of their own below
+DELIVERY = ("sticps_deliver", "sticps_inbox", "sticps_retrieve", "sticps_signing", "sti-as")
 
 
 def matches(expected, printed):
     return re.fullmatch(".*".join(map(re.escape, expected.split("…"))), printed, re.S) is not None
-
-
-@pytest.fixture(scope="module")
-def run(bin_dir, pki, tmp_path_factory):
-    """A function: run(name, *arguments, input=None) → what an example did. Compiled the first time."""
-    folder = tmp_path_factory.mktemp("examples")
-    prefix = folder / "prefix"
-    done = subprocess.run(["cmake", "--install", bin_dir.parent, "--prefix", prefix], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (folder / "lab.h").write_text(LAB)
-    libdir = next(prefix.rglob("libsticps.so")).parent
-    flags = subprocess.run(
-        ["pkg-config", f"--define-variable=prefix={prefix}", f"--define-variable=libdir={libdir}",
-         f"--define-variable=includedir={prefix}/include", "--cflags", "--libs", "sticps"],
-        env={**os.environ, "PKG_CONFIG_PATH": str(libdir / "pkgconfig")}, capture_output=True, text=True, check=True,
-    ).stdout.split()
-    sanitize = re.search(r"^STICPS_SANITIZE:STRING=(.+)$", (bin_dir.parent / "CMakeCache.txt").read_text(), re.M)
-    if sanitize:
-        flags.append(f"-fsanitize={sanitize[1]}")
-
-    def run_one(name, *arguments, input=None):
-        program = folder / name
-        if not program.exists():
-            program.with_suffix(".c").write_text(EXAMPLES[name])
-            built = subprocess.run(
-                ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-include", folder / "lab.h",
-                 program.with_suffix(".c"), "-o", program, *flags], capture_output=True, text=True, check=False)
-            assert built.returncode == 0, f"the example of {name} does not compile:\n{built.stderr}"
-        return process.run([program, *arguments], input=input,
-                           env={"LD_LIBRARY_PATH": str(libdir), "LAB_TLS_CA": str(pki.tls_ca)})
-
-    return run_one
 
 
 def test_every_example_runs():
@@ -95,63 +42,63 @@ def test_every_example_runs():
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_example(run, path, pki, tmp_path, name):
+def test_example(example, path, pki, tmp_path, name):
     arguments, status, expected = RUNS[name]
     facts = {"anchor": pki.list_anchor, "state": path.state, "list": path.list_url, "npdb": path.npdb, "url": path.url,
              "new": tmp_path / "new", "blocks": path.dir / "blocks.csv", "ports": path.dir / "ports.csv",
              "registry": path.registry.base_url, "file": path.dir / "list.jwt", "sp1_key": pki.key("sp1"), "x5u": path.cert_server.url + "/sp1.crt"}
     facts["file"].write_text(path.token)
-    done = run(name, *arguments.format(**facts).split())
+    done = example(name, *arguments.format(**facts).split())
     printed = done.stdout if done.stdout else done.stderr
     assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
     assert matches(expected.format(**facts), printed), f"{printed}\ninstead of\n{expected.format(**facts)}"
 
 
-def test_a_passport_is_delivered_and_retrieved(run, path, passport):
+def test_a_passport_is_delivered_and_retrieved(example, path, passport):
     token = passport("12025550123")
-    done = run("sticps_deliver", path.state, path.npdb, input=token + "\n")
+    done = example("sticps_deliver", path.state, path.npdb, input=token + "\n")
     assert (done.returncode, done.stdout) == (0, f"{path.url}: OK 201 , 1 tries\n"), done.stderr
     ask = (path.cps.private_url, path.cps.token, "202-555-0123", "12015550100")
-    done = run("sticps_retrieve", *ask)
+    done = example("sticps_retrieve", *ask)
     assert (done.returncode, done.stdout) == (0, token + "\n"), done.stderr
-    done = run("sticps_retrieve", *ask)
+    done = example("sticps_retrieve", *ask)
     assert done.returncode == 2 and done.stderr.startswith("NOT_FOUND: "), done.stderr
 
 
-def test_a_delivery_with_a_key(run, path, passport, pki):
+def test_a_delivery_with_a_key(example, path, passport, pki):
     """The CPS here demands no token; one that does is in tests/attack/test_delivery_tokens.py."""
     who = ("1234", path.cert_server.url + "/sp1.crt")
     token = passport("12025550123")
-    done = run("sticps_signing", path.state, path.npdb, *who, pki.key("sp1"), input=token + "\n")
+    done = example("sticps_signing", path.state, path.npdb, *who, pki.key("sp1"), input=token + "\n")
     assert (done.returncode, done.stdout) == (0, "OK\n"), done.stderr
     assert path.cps.retrieve("12025550123", "12015550100").json["passports"] == [token]
-    done = run("sticps_signing", path.state, path.npdb, *who, "/none", input=passport("12025550123") + "\n")
+    done = example("sticps_signing", path.state, path.npdb, *who, "/none", input=passport("12025550123") + "\n")
     assert done.returncode == 1 and done.stderr.startswith("FILE: "), done.stderr
 
 
-def test_results_are_collected(run, path, passport):
+def test_results_are_collected(example, path, passport):
     tokens = [passport("12025550123"), passport("12025550124"), passport("12025550123", "--iat", "1700000000")]
-    done = run("sticps_inbox", path.state, path.npdb, input="\n".join(tokens))
+    done = example("sticps_inbox", path.state, path.npdb, input="\n".join(tokens))
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == ["1: OK", "2: CARRIER_HAS_NO_CPS", "3: REJECTED"]
     assert path.cps.retrieve("12025550123", "12015550100").json["passports"] == [tokens[0]]
 
 
-def test_an_old_passport_is_refused(run, path, passport):
-    done = run("sticps_deliver", path.state, path.npdb, input=passport("12025550123", "--iat", "1700000000") + "\n")
+def test_an_old_passport_is_refused(example, path, passport):
+    done = example("sticps_deliver", path.state, path.npdb, input=passport("12025550123", "--iat", "1700000000") + "\n")
     assert matches(f"{path.url}: REJECTED 403 STALE_DATE, 1 tries\nREJECTED: …\n", done.stdout), done.stdout
 
 
-def test_the_sti_as(run, path, pki, passport, tmp_path):
+def test_the_sti_as(example, path, pki, passport, tmp_path):
     assert len(EXAMPLES["sti-as"].splitlines()) < 40
     tokens = [passport("12025550123"), passport("13035550199"), passport("12025550124"), "nonsense"]
-    done = run("sti-as", pki.list_anchor, tmp_path / "state", path.list_url, path.npdb, input="\n".join(tokens))
+    done = example("sti-as", pki.list_anchor, tmp_path / "state", path.list_url, path.npdb, input="\n".join(tokens))
     assert done.returncode == 0, done.stderr
     answers = sorted(line.split()[0] for line in done.stdout.splitlines())
     assert answers == ["CARRIER_HAS_NO_CPS", "MALFORMED", "OK", "OK"], done.stdout
     for dest, token in zip(("12025550123", "13035550199"), tokens):
         assert path.cps.retrieve(dest, "12015550100").json["passports"] == [token]
-    done = run("sti-as", pki.crt("sti-ca"), tmp_path / "other", path.list_url, path.npdb, input=tokens[0])
+    done = example("sti-as", pki.crt("sti-ca"), tmp_path / "other", path.list_url, path.npdb, input=tokens[0])
     assert done.returncode == 1 and done.stderr.startswith("SIGNER: "), done.stderr
-    done = run("sti-as")
+    done = example("sti-as")
     assert (done.returncode, done.stderr) == (1, "USAGE: sti-as ANCHOR STATE-DIR LIST-URL NPDB\n")

@@ -7,6 +7,7 @@ import pytest
 
 from . import net
 from .cert_server import CertServer
+from .manual import Examples
 from .pki import ROOT, Pki
 from .services import Agent, Cli, Cps, Database, Registry
 
@@ -35,6 +36,12 @@ def free_port():
 def api(pki):
     """A function: api(base_url, token=None) → Api that trusts the test TLS root."""
     return lambda base_url, token=None, **kw: net.Api(base_url, pki.tls_ca, token, **kw)
+
+
+@pytest.fixture(scope="session")
+def example(bin_dir, pki, tmp_path_factory):
+    """A function: example(name, *arguments, input=None) → what an example of the manual did (lib/manual.py)."""
+    return Examples(bin_dir.parent, tmp_path_factory.mktemp("examples"), pki)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 """The manual pages of the library and its headers, read as C: what each declares, and the pages' examples."""
 
+import os
 import re
+import subprocess
 
 from .pki import ROOT
+from .process import run
 
 PAGES = sorted((ROOT / "docs/man").glob("*.3"))
 HEADERS = sorted((ROOT / "include/sticps").glob("*.h"))
@@ -60,3 +63,55 @@ def names(page):
 def examples(page):
     """The programs of a page, as a reader copies them."""
     return [plain(text) for text in re.findall(r"^\.EX\n(.*?)^\.EE$", page.read_text(), re.M | re.S)]
+
+
+EXAMPLES = {page.stem: code for page in PAGES for code in examples(page)}
+EXAMPLES |= {source.stem: source.read_text() for source in (ROOT / "docs/examples").glob("*.c")}
+
+# What a reader's own machine does not need: the servers here are on loopback, have a TLS root of their own, and
+# share the machine with other tests.
+LAB = """
+#include <sticps/sticps.h>
+#include <stdlib.h>
+static inline struct sticps_options *lab_options_new(void)
+{
+    struct sticps_options *options = sticps_options_new();
+    sticps_options_set_lab(options, true);
+    sticps_options_set_deliver_timeout(options, 20000);
+    if (sticps_options_add_tls_ca_file(options, getenv("LAB_TLS_CA"), NULL) != STICPS_OK)
+        abort();
+    return options;
+}
+#define sticps_options_new lab_options_new
+"""
+
+
+class Examples:
+    """Compiles each example as it stands, against the library as it is installed, and runs it."""
+
+    def __init__(self, build, folder, pki):
+        self.dir, self._pki = folder, pki
+        prefix = folder / "prefix"
+        done = subprocess.run(["cmake", "--install", build, "--prefix", prefix], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (folder / "lab.h").write_text(LAB)
+        self._libdir = next(prefix.rglob("libsticps.so")).parent
+        self._flags = subprocess.run(
+            ["pkg-config", f"--define-variable=prefix={prefix}", f"--define-variable=libdir={self._libdir}",
+             f"--define-variable=includedir={prefix}/include", "--cflags", "--libs", "sticps"],
+            env={**os.environ, "PKG_CONFIG_PATH": str(self._libdir / "pkgconfig")}, capture_output=True, text=True, check=True,
+        ).stdout.split()
+        sanitize = re.search(r"^STICPS_SANITIZE:STRING=(.+)$", (build / "CMakeCache.txt").read_text(), re.M)
+        if sanitize:
+            self._flags.append(f"-fsanitize={sanitize[1]}")
+
+    def __call__(self, name, *arguments, input=None):
+        program = self.dir / name
+        if not program.exists():
+            program.with_suffix(".c").write_text(EXAMPLES[name])
+            built = subprocess.run(
+                ["cc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-include", self.dir / "lab.h",
+                 program.with_suffix(".c"), "-o", program, *self._flags], capture_output=True, text=True, check=False)
+            assert built.returncode == 0, f"the example of {name} does not compile:\n{built.stderr}"
+        return run([program, *arguments], input=input,
+                   env={"LD_LIBRARY_PATH": str(self._libdir), "LAB_TLS_CA": str(self._pki.tls_ca)})
