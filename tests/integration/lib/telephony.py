@@ -96,7 +96,7 @@ class Calls:
     """How calls went, as the calling SIPp saw it. delays: code → milliseconds from the INVITE, a call each."""
 
     def __init__(self, log):
-        sent, self.delays, self.final = {}, {100: [], 180: [], 200: []}, {}
+        sent, self.delays, self.final = {}, {100: [], 200: []}, {}
         for line in log.read_text().splitlines():
             _, _, epoch, way, call_id, cseq, first = line.split("\t")[:7]
             if cseq != "CSeq:1 INVITE":
@@ -124,13 +124,13 @@ class Caller:
         name = f"calling-{next(self._number)}"
         file, log = self.folder / f"{name}.csv", self.folder / f"{name}.log"
         file.write_text("SEQUENTIAL\n" + "".join(f"{caller};{called}\n" for caller, called in numbers))
-        done = subprocess.run(
-            [program("sipp"), "-sf", SCENARIOS / "calling.xml", "-i", self.host, f"127.0.0.1:{self.port}",
-             "-inf", file, "-key", "header", header, "-m", str(len(numbers)), "-r", str(rate), "-l", str(len(numbers)), "-nostdin",
-             "-trace_shortmsg", "-shortmessage_file", log, "-trace_err", "-error_file", self.folder / f"{name}.err",
-             "-timer_resol", "1", "-timeout", str(timeout), "-timeout_error"],
-            stdin=subprocess.DEVNULL, capture_output=True, cwd=self.folder, timeout=timeout + 30, check=False,
-        )
+        argv = [program("sipp"), "-sf", SCENARIOS / "calling.xml", "-i", self.host, "-p", str(udp_port(self.host)),
+                f"127.0.0.1:{self.port}", "-inf", file, "-key", "header", header, "-nostdin", "-timer_resol", "1",
+                "-m", str(len(numbers)), "-l", str(len(numbers)), "-r", str(rate),
+                "-timeout", str(timeout), "-timeout_error", "-trace_shortmsg", "-shortmessage_file", log,
+                "-trace_err", "-error_file", self.folder / f"{name}.err"]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, cwd=self.folder,
+                              timeout=timeout + 30, check=False)
         calls = Calls(log)
         assert len(calls.ids) == len(numbers), (len(calls.ids), done.stdout[-2000:])
         if answered:
