@@ -2,12 +2,12 @@
 
 #include "client/anchor_set.h"
 #include "common/cert.h"
+#include "common/json_string.h"
 #include "common/key.h"
 #include "common/read_file.h"
 #include "common/spc.h"
 #include "common/url.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -274,10 +274,7 @@ enum sticps_err sticps_options_add_list_file(struct sticps_options *options,
                                              enum sticps_list_kind kind, const char *path,
                                              struct sticps_error *err)
 {
-    json_t *name =
-        json_string(path); /* NULL: no UTF-8; it is written to the state, which is JSON */
-    json_decref(name);
-    if (name == NULL || *path == '\0')
+    if (*path == '\0' || !json_string_is_utf8(path)) /* it goes into the state, which is JSON */
         return fail(err, STICPS_ERR_USAGE, path, "a list's file has a name that is UTF-8 text");
     return add_source(&options->list_files[kind], path, err);
 }

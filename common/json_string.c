@@ -1,6 +1,5 @@
 #include "common/json_string.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 /* How many bytes the UTF-8 sequence at `s` has, 0 if it is none (RFC 3629 s4). */
@@ -148,4 +147,16 @@ const char *json_string_read(char **at, const char **text, uint32_t *len)
     *text = begin;
     *len = (uint32_t)(to - begin);
     return NULL;
+}
+
+bool json_string_is_utf8(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    while (*at != '\0') {
+        size_t n = *at < 0x80 ? 1 : utf8_length(at);
+        if (n == 0)
+            return false;
+        at += n;
+    }
+    return true;
 }

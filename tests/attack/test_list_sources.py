@@ -1,6 +1,7 @@
 """Several sources for one list: mirrors and files share one floor, and what one of them does wrong is named."""
 
 import json
+import os
 import socket
 import time
 
@@ -216,6 +217,19 @@ def test_a_file_that_is_no_list(pa, copy, tmp_path, what):
     other = copy(pa.list(5), "other.jwt")
     status, answer, _ = fetch(pa, file, other, args=["--x5u-host", "127.0.0.1"])
     assert (status, answer["sequence"]) == (0, 5), "the next file is read all the same"
+
+
+@pytest.mark.parametrize("name", ["", b"caf\xe9.jwt", b"\xed\xa0\x80"])
+def test_a_files_name_that_the_state_cannot_hold(pa, name):
+    status, answer, _ = fetch(pa, os.fsdecode(name))
+    assert (status, answer["code"]) == (1, "USAGE")
+
+
+def test_a_files_name_in_another_alphabet(pa, copy):
+    file = copy(pa.list(5), "список №1.jwt")
+    status, answer, _ = fetch(pa, file, args=["--x5u-host", "127.0.0.1"])
+    assert (status, answer["source"]) == (0, str(file)), answer
+    assert pa.held()["source"] == str(file)
 
 
 def test_no_source_at_all(pa):

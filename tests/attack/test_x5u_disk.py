@@ -99,7 +99,7 @@ def test_failures_are_not_kept(pa):
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(pa):
-    pa.state.mkdir()
+    pa.state.mkdir(exist_ok=True)
     (pa.state / "x5u").write_text("in the way")
     pa.take(pa.list(5))
     assert pa.fetch()[1]["status"] == "current"
