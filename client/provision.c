@@ -110,9 +110,16 @@ static enum sticps_err sign(const struct sticps_client *client,
                             const struct request_facts *facts, const struct spc *spc, char **token,
                             struct sticps_error *err)
 {
-    EVP_PKEY *key = NULL;
+    EVP_PKEY *key = request->key_file == NULL ? client->options->sti_key : NULL;
     size_t len;
-    enum sticps_err code = key_load(request->key_file, &key, err);
+    enum sticps_err code = STICPS_OK;
+    if (request->key_file != NULL)
+        code = key_load(request->key_file, &key, err);
+    else if (key != NULL)
+        EVP_PKEY_up_ref(key);
+    else
+        code = fail(err, STICPS_ERR_USAGE, "key_file",
+                    "no key: name its file, or give the options an STI key");
     if (code == STICPS_OK)
         code = request_token_sign(facts, spc, request->x5u, clock_now(&client->options->clock),
                                   LIFETIME_S, key, token, &len, err);

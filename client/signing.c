@@ -49,6 +49,8 @@ static void on_signed(struct loop_task *task)
 {
     struct sticps_signing *signing = (struct sticps_signing *)task;
     struct sticps_error err = {0};
+    pthread_mutex_lock(&signing->mutex); /* the host's thread may still be about to leave it */
+    pthread_mutex_unlock(&signing->mutex);
     if (signing->callback == NULL)
         signing_free(signing);
     else if (signing->failed)

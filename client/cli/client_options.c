@@ -93,6 +93,11 @@ static void set_numbers(struct sticps_options *to, const struct client_options *
     sticps_options_set_lab(to, from->lab);
     sticps_options_set_log(to, from->log, from->log_ctx);
     to->rehearsal = from->rehearsal;
+    if (from->sti_hsm != NULL) {
+        EVP_PKEY_free(to->sti_key);
+        EVP_PKEY_up_ref(from->sti_hsm);
+        to->sti_key = from->sti_hsm;
+    }
 }
 
 enum sticps_err client_from_options(const struct client_options *from, struct sticps_client **out,

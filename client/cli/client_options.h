@@ -5,6 +5,8 @@
 #include "client/cli/cli.h"
 #include "sticps/sticps.h"
 
+#include <openssl/evp.h>
+
 /* What the command line said; zero for what it did not. */
 struct client_options {
     const char *state;
@@ -17,6 +19,7 @@ struct client_options {
     const char *sti_key, *sti_spc, *sti_x5u; /* sti_key.h */
     sticps_sign_fn *sti_sign;                /* in place of sti_key */
     void *sti_sign_ctx;
+    EVP_PKEY *sti_hsm; /* the same, for what signs at once (provision) */
     sticps_log_fn *log;
     void *log_ctx;
     int64_t max_lifetime, grace, timeout_s, deadline_ms;

@@ -1,7 +1,8 @@
 /* sticps provision get, put, delete: an SP's own CPS URL at the STI-PA's registry, with nothing but
  * its STI certificate. */
 #include "client/cli/cli.h"
-#include "client/cli/client_options.h"
+#include "client/cli/sti_key.h"
+#include "common/hsm/hsm_key.h"
 #include "sticps/provision.h"
 
 #include <stdio.h>
@@ -31,12 +32,18 @@ static int provision(const struct cli_command *command, enum sticps_provision_op
 {
     struct client_options o = {0};
     struct sticps_provision_request r = {.op = op};
+    struct sti_key key = {0};
     struct cli_option options[] = {
         {"registry", 0, CLI_TEXT, &r.registry, "URL", "of the STI-PA's registry", true, 0, 0},
         {"sp", 0, CLI_TEXT, &r.account, "SP", "account there", true, 0, 0},
         {"spc", 0, CLI_TEXT, &r.spc, "SPC", "of the STI certificate", true, 0, 0},
-        {"key", 0, CLI_TEXT, &r.key_file, "PEM", "private key of the STI certificate", true, 0, 0},
+        {"key", 0, CLI_TEXT, &key.key, "KEY", "of the STI certificate: PEM or pkcs11: URI", true, 0,
+         0},
         {"x5u", 0, CLI_TEXT, &r.x5u, "URL", "where that certificate is", true, 0, 0},
+        {"cert", 0, CLI_TEXT, &key.cert, "PEM", "that certificate, for a key in an HSM", false, 0,
+         0},
+        {"module", 0, CLI_TEXT, &key.module, "SO", "the HSM's PKCS#11 library", false, 0, 0},
+        {"pin-file", 0, CLI_TEXT, &key.pin_file, "FILE", "the HSM's user PIN", false, 0, 0},
         OPTION_TLS_CA(&o),
         OPTION_LAB(&o),
         OPTION_END, /* for PUT: the CPS URL */
@@ -45,7 +52,7 @@ static int provision(const struct cli_command *command, enum sticps_provision_op
     struct cli_texts rest;
     int status;
     if (op == STICPS_PROVISION_PUT)
-        options[7] =
+        options[10] =
             (struct cli_option){"url", 0, CLI_TEXT, &r.url, "URL", "of the CPS", true, 0, 0};
     if (!cli_parse(command, options, argc, argv, &rest, 0, 0, &status))
         return status;
@@ -53,11 +60,20 @@ static int provision(const struct cli_command *command, enum sticps_provision_op
     struct sticps_error err = {0};
     struct sticps_client *client = NULL;
     char *answer = NULL;
-    enum sticps_err code = client_from_options(&o, &client, &err);
+    enum sticps_err code = STICPS_OK;
+    if (hsm_is_uri(key.key)) {
+        code = sti_key_load(&key, &err);
+        o.sti_hsm = key.hsm;
+    } else {
+        r.key_file = key.key;
+    }
+    if (code == STICPS_OK)
+        code = client_from_options(&o, &client, &err);
     if (code == STICPS_OK)
         code = sticps_provision_wait(client, &r, &answer, &err);
     status = code == STICPS_OK ? print_answer(op, answer) : cli_fail(&err);
     sticps_client_free(client);
+    sti_key_close(&key);
     free(answer);
     return status;
 }
@@ -77,7 +93,7 @@ static int run_delete(int argc, char **argv)
     return provision(&cli_provision_delete, STICPS_PROVISION_DELETE, argc, argv);
 }
 
-#define WHO "--registry URL --sp SP --spc SPC --key PEM --x5u URL"
+#define WHO "--registry URL --sp SP --spc SPC --key KEY --x5u URL"
 
 const struct cli_command cli_provision_get = {
     "provision get",

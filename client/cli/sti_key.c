@@ -19,13 +19,13 @@ static void sign(void *ctx, struct sticps_signing *signing)
 }
 
 /* The certificate has the public half, with which the HSM's is compared. */
-static enum sticps_err open_hsm(struct sti_key *key, struct sticps_error *err)
+enum sticps_err sti_key_load(struct sti_key *key, struct sticps_error *err)
 {
     struct cert_chain *chain = NULL;
     const struct hsm_source source = {key->key, key->module, key->pin_file};
     if (key->cert == NULL || key->module == NULL)
-        return fail(err, STICPS_ERR_USAGE, "--sti-key",
-                    "a key in an HSM goes with --sti-cert and --module");
+        return fail(err, STICPS_ERR_USAGE, NULL,
+                    "a key in an HSM goes with its certificate (PEM) and --module");
     enum sticps_err code = cert_chain_load(key->cert, &chain, err);
     if (code == STICPS_OK)
         code = hsm_key_load(&source, cert_chain_key(chain), &key->hsm, err);
@@ -50,7 +50,7 @@ enum sticps_err sti_key_open(struct sti_key *key, struct client_options *options
         options->sti_key = key->key;
         return STICPS_OK;
     }
-    enum sticps_err code = open_hsm(key, err);
+    enum sticps_err code = sti_key_load(key, err);
     options->sti_sign = code == STICPS_OK ? sign : NULL;
     options->sti_sign_ctx = key;
     return code;

@@ -28,6 +28,8 @@ struct sti_key {
  * Without --sti-key nothing is done. STICPS_ERR_USAGE, STICPS_ERR_FILE, STICPS_ERR_CRYPTO. */
 enum sticps_err sti_key_open(struct sti_key *key, struct client_options *options,
                              struct sticps_error *err) STICPS_MUST_CHECK;
+/* Only reaches a key in an HSM, whose URI `key->key` is: key->hsm. */
+enum sticps_err sti_key_load(struct sti_key *key, struct sticps_error *err) STICPS_MUST_CHECK;
 void sti_key_close(struct sti_key *key);
 
 #endif

@@ -17,7 +17,8 @@ struct sticps_provision_request {
     const char *account;  /* of the SP at the registry */
     const char *spc;      /* the certificate's, as people write it */
     const char *url;      /* of the CPS, for PUT; else NULL */
-    const char *key_file; /* the certificate's private key, PEM */
+    const char *key_file; /* the certificate's private key, PEM; NULL: the key of the options,
+                             sticps_options_set_sti_key_file */
     const char *x5u;      /* where the certificate is */
 };
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -560,6 +561,30 @@ def test_the_command(cli, reg, pki, sp1, provision):
     for op in ("get", "delete"):
         status, answer = provision(op)
         assert (status, answer["code"]) == (4, "NOT_FOUND"), answer
+
+
+def test_the_command_with_a_key_in_an_hsm(pki, provision, tmp_path, monkeypatch):
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\nlog.level = ERROR\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
+    pin = tmp_path / "pin"
+    pin.touch(0o600)
+    pin.write_text("4711\n")
+    tool = ["softhsm2-util", "--pin", "4711"]
+    subprocess.run([*tool, "--init-token", "--free", "--label", "sp", "--so-pin", "87654321"], check=True, capture_output=True,
+                   timeout=60)
+    subprocess.run([*tool, "--import", str(pki.key("sp1")), "--token", "sp", "--label", "sti", "--id", "01"], check=True,
+                   capture_output=True, timeout=60)
+    key = {"key": "pkcs11:token=sp;object=sti;type=private", "module": "/usr/lib/softhsm/libsofthsm2.so"}
+    key |= {"pin-file": str(pin), "cert": str(pki.crt("sp1"))}
+    url = new_url()
+    status, answer = provision("put", url=url, **key)
+    assert (status, answer["url"], answer["updatedBy"]) == (0, url, "sti:1234"), answer
+    status, answer = provision("get", **(key | {"cert": str(pki.crt("sp2"))}))
+    assert (status, answer["code"]) == (1, "CRYPTO"), "not the key of that certificate"
+    status, answer = provision("get", key=key["key"])
+    assert (status, answer["code"]) == (1, "USAGE"), answer
+    assert provision("delete", **key)[0] == 0
 
 
 @pytest.mark.parametrize("changes,named", [
