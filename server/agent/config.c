@@ -68,6 +68,13 @@ static const cyaml_schema_field_t delivery_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t sti_fields[] = {
+    TEXT("key", struct agent_sti, key),
+    TEXT("spc", struct agent_sti, spc),
+    TEXT("x5u", struct agent_sti, x5u),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t limits_fields[] = {
     NUMBER("connections", struct agent_limits, connections),
     CYAML_FIELD_END,
@@ -88,6 +95,7 @@ static const cyaml_schema_field_t config_fields[] = {
     TEXTS("npdb", struct agent_config, npdb),
     TEXT("override", struct agent_config, override),
     GROUP("delivery", struct agent_config, delivery, delivery_fields),
+    GROUP("sti", struct agent_config, sti, sti_fields),
     TEXTS("tls_ca", struct agent_config, tls_ca),
     CYAML_FIELD_UINT_PTR("default_country", CYAML_FLAG_OPTIONAL, struct agent_config,
                          default_country),
@@ -115,7 +123,7 @@ static enum sticps_err file_names(const char *path, struct agent_config *config,
                                   struct sticps_error *err)
 {
     char **const single[] = {&config->list.state, &config->list.crl.file, &config->list.crl.signer,
-                             &config->override};
+                             &config->override, &config->sti.key};
     struct agent_strings *const lists[] = {&config->list.files, &config->list.anchors,
                                            &config->npdb, &config->tls_ca};
     enum sticps_err code = STICPS_OK;
@@ -230,6 +238,16 @@ static enum sticps_err check_list(const struct agent_config *config, const char 
     return STICPS_OK;
 }
 
+static enum sticps_err check_sti(const struct agent_config *config, const char *path,
+                                 struct sticps_error *err)
+{
+    const struct agent_sti *sti = &config->sti;
+    bool any = sti->key != NULL || sti->spc != NULL || sti->x5u != NULL;
+    if (any && (sti->key == NULL || sti->spc == NULL || sti->x5u == NULL))
+        return fail(err, STICPS_ERR_USAGE, path, "sti: key, spc and x5u go together");
+    return STICPS_OK;
+}
+
 /* ---- the interface ---- */
 
 /* The file alone, or nothing at all. */
@@ -258,6 +276,8 @@ static enum sticps_err check(struct agent_config *config, const char *path,
         code = check_mode(config, path, err);
     if (code == STICPS_OK)
         code = check_list(config, path, err);
+    if (code == STICPS_OK)
+        code = check_sti(config, path, err);
     return code;
 }
 

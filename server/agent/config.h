@@ -48,6 +48,10 @@ struct agent_delivery {
     uint32_t queue, per_cps; /* under way at once, in all and to one CPS */
 };
 
+struct agent_sti { /* all or none: the key that signs request tokens, for CPSs that demand them */
+    char *key, *spc, *x5u;
+};
+
 struct agent_limits {
     uint32_t connections;
 };
@@ -67,6 +71,7 @@ struct agent_config {
     struct agent_strings npdb; /* in the order in which they are asked */
     char *override;
     struct agent_delivery delivery;
+    struct agent_sti sti;
     struct agent_strings tls_ca;
     uint32_t *default_country; /* NULL: 1 */
     enum agent_truth lab;

@@ -101,6 +101,9 @@ static enum sticps_err set_files(const struct agent_config *config, struct sticp
         code = add_all(options, &config->tls_ca, sticps_options_add_tls_ca_file, err);
     if (code == STICPS_OK)
         code = add_all(options, &list->x5u_hosts, sticps_options_add_x5u_host, err);
+    if (code == STICPS_OK && config->sti.key != NULL)
+        code = sticps_options_set_sti_key_file(options, config->sti.spc, config->sti.x5u,
+                                               config->sti.key, err);
     for (unsigned i = 0; i < list->ports.count && code == STICPS_OK; i++)
         code = sticps_options_add_cps_port(options, list->ports.items[i], err);
     return code;

@@ -29,6 +29,9 @@ static const struct flag {
     {"npdb", TEXTS, offsetof(struct agent_config, npdb)},
     {"override", TEXT, offsetof(struct agent_config, override)},
     {"deadline", NUMBER, offsetof(struct agent_config, delivery.deadline_ms)},
+    {"sti-key", TEXT, offsetof(struct agent_config, sti.key)},
+    {"sti-spc", TEXT, offsetof(struct agent_config, sti.spc)},
+    {"sti-x5u", TEXT, offsetof(struct agent_config, sti.x5u)},
     {"tls-ca", TEXTS, offsetof(struct agent_config, tls_ca)},
     {"lab", TRUTH, offsetof(struct agent_config, lab)},
 };

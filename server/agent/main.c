@@ -35,6 +35,7 @@ static const char usage[] =
     "  --allow-port N*    of CPS URLs, beside 443  --crl FILE         --crl-signer PEM\n"
     "  --npdb FILE*       portability file         --override CSV     codes to use for others\n"
     "  --deadline MS      of a delivery            --tls-ca PEM*      further roots for TLS\n"
+    "  --sti-key PEM      signs request tokens     --sti-spc SPC      --sti-x5u URL\n"
     "  --lab              open loopback and private addresses: never for real calls\n"
     "\n"
     "Exit status: 0 done, 1 wrong usage or configuration, 2 failed while starting or running.\n";

@@ -5,11 +5,13 @@ import socket
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hostile import Hostile, endless, reply
 from lib.net import wait_until
 from lib.passport import make_passport
+from test_delivery_tokens import Demanding
 
 DEST = {"good": "12025550123", "bad": "12125550123"}
 
@@ -111,6 +113,19 @@ def test_a_full_queue_is_told_and_empties(pa, bad, pki, served):
     assert replies[-1].code == "BUSY" and int(replies[-1].headers["Retry-After"]) >= 1
     assert agent.deliver(token(pki), "?wait=1").code == "BUSY"
     wait_until(lambda: agent.deliver(token(pki)).status == 202, 30, what="room in the queue")
+
+
+def test_a_cps_that_demands_a_request_token(bad, pki, served):
+    cps = Demanding(SimpleNamespace(server=bad), pki.private_key("sp1"))
+    sti = {"key": str(pki.key("sp1")), "spc": "1234", "x5u": "https://certs.example.com/sti.pem"}
+    agent = served(bad_url=bad.url + "/cps/company/1234", sti=sti)
+    assert agent.outcome(token(pki, "bad"))["code"] == "OK"
+    assert len(cps.tokens) == 1 and not cps.faults
+    agent.reconfigure(sti=None)
+    agent.daemon.signal(signal.SIGHUP)
+    wait_until(lambda: "were read again" in agent.log_text(), 20)
+    outcome = agent.outcome(token(pki, "bad"))
+    assert (outcome["code"], outcome["deliveries"][0]["httpStatus"]) == ("REJECTED", 401)
 
 
 def test_an_end_waits_for_deliveries_under_way(pa, bad, pki, served):

@@ -567,6 +567,8 @@ def test_addresses_of_this_machine(path, agent, address):
         ({"default_country": 2}, "default_country"),
         ({"npdb": ["nowhere.npdb"]}, "nowhere.npdb"),
         ({"override": "nowhere.csv"}, "nowhere.csv"),
+        ({"sti": {"key": "x"}}, "sti: key, spc and x5u"),
+        ({"sti": {"key": "nowhere.key", "spc": "1234", "x5u": "https://x.example.com/a"}}, "nowhere.key"),
         ({"colour": 1}, "unknown key: colour"),
         ({"lab": "perhaps"}, "lab"),
     ],
@@ -589,7 +591,7 @@ def test_the_configuration_that_is_shipped(path, agent, pki):
     (one.dir / "sti-pa-root.pem").write_bytes(pki.list_anchor.read_bytes())
     one.config_path.write_text(text)
     assert one.check().returncode == 0, one.check().stderr
-    for key in ("files", "crl", "override", "group"):  # these name what is not there
+    for key in ("files", "crl", "override", "group", "sti", "key", "spc", "x5u"):  # these name what is not there
         text = re.sub(rf"^( *# +{key}: .*)$", "", text, flags=re.M)
     text = re.sub(r"^( *)# ( *[a-z_0-9]+:(?: .*)?)$", r"\1\2", text, flags=re.M)
     for line in ("  period: 300", "delivery:", "  deadline_ms: 400", "default_country: 1"):
