@@ -2,6 +2,7 @@
 
 #include "client/client.h"
 #include "client/delivery.h"
+#include "client/latency.h"
 #include "client/peers.h"
 #include "client/signing.h"
 #include "common/passport.h"
@@ -21,6 +22,7 @@ struct deliverer {
     struct sticps_client *client;
     atomic_bool closed;
     atomic_uint under_way; /* deliveries */
+    struct latency latency;
 
     /* the loop's thread only */
     struct peers *peers;
@@ -77,6 +79,8 @@ static void end(struct delivering *delivering, enum sticps_err code, const struc
             delivering->next->link = delivering->link;
     }
     atomic_fetch_sub(&deliverer->under_way, 1); /* the callback may start another */
+    uint64_t begun = delivering->deadline - deliverer->client->options->deliver_timeout;
+    latency_note(&deliverer->latency, loop_now() - begun);
     delivering->callback(delivering->ctx, code, err, delivering->delivery);
     delivering_free(delivering);
 }
@@ -458,6 +462,16 @@ enum sticps_err sticps_deliver(struct sticps_client *client, const char *token, 
 unsigned sticps_deliveries_under_way(const struct sticps_client *client)
 {
     return atomic_load(&client->deliverer->under_way);
+}
+
+const struct latency *deliverer_latency(const struct deliverer *deliverer)
+{
+    return &deliverer->latency;
+}
+
+size_t deliverer_peers(struct deliverer *deliverer, struct peer_facts *out, size_t room)
+{
+    return peers_list(deliverer->peers, loop_now(), out, room);
 }
 
 struct deliver_wait {

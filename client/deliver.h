@@ -5,7 +5,11 @@
 
 #include "common/error.h"
 
+#include <stddef.h>
+
 struct deliverer;
+struct latency;
+struct peer_facts;
 struct sticps_client;
 
 /* The client's options, loop and fetcher are there, and outlive it. */
@@ -16,5 +20,9 @@ enum sticps_err deliverer_new(struct sticps_client *client, struct deliverer **o
  * callback; what is at a CPS ends with fetcher_close, which comes next. The loop is stopped. */
 void deliverer_close(struct deliverer *deliverer);
 void deliverer_free(struct deliverer *deliverer); /* accepts NULL; closed */
+
+/* For statistics; any thread. The second as peers_list. */
+const struct latency *deliverer_latency(const struct deliverer *deliverer);
+size_t deliverer_peers(struct deliverer *deliverer, struct peer_facts *out, size_t room);
 
 #endif

@@ -247,3 +247,13 @@ void fetcher_abandon(struct fetcher *fetcher)
     if (fetcher != NULL)
         sockets_abandon(&fetcher->shared.sockets);
 }
+
+struct fetch_counts fetcher_counts(const struct fetcher *fetcher)
+{
+    const struct fetch_shared *shared = &fetcher->shared;
+    return (struct fetch_counts){
+        .connected = atomic_load_explicit(&shared->connected, memory_order_relaxed),
+        .resumed = atomic_load_explicit(&shared->resumed, memory_order_relaxed),
+        .reused = atomic_load_explicit(&shared->reused, memory_order_relaxed),
+    };
+}

@@ -31,6 +31,14 @@ void fetcher_close(struct fetcher *fetcher);
 void fetcher_free(struct fetcher *fetcher); /* accepts NULL; closed */
 bool fetcher_is_closed(struct fetcher *fetcher);
 
+/* Requests, by what they went out on; for statistics. Any thread. */
+struct fetch_counts {
+    uint64_t connected; /* a connection of their own */
+    uint64_t resumed;   /* of these, with an earlier TLS session */
+    uint64_t reused;    /* a kept one */
+};
+struct fetch_counts fetcher_counts(const struct fetcher *fetcher);
+
 /* In a child of the host's process: closes its copies of the sockets, and touches nothing else.
  * Accepts NULL. */
 void fetcher_abandon(struct fetcher *fetcher);

@@ -168,6 +168,20 @@ static int on_close_socket(void *context, curl_socket_t fd)
     return sockets_close(&shared->sockets, fd);
 }
 
+static void count_request(struct fetch_handle *handle)
+{
+    struct fetch_shared *shared = handle->shared;
+    const struct curl_tlssessioninfo *tls = NULL;
+    long made = 0; /* connections, for this request */
+    curl_easy_getinfo(handle->easy, CURLINFO_NUM_CONNECTS, &made);
+    curl_easy_getinfo(handle->easy, CURLINFO_TLS_SSL_PTR, &tls);
+    bool resumed = made > 0 && tls != NULL && tls->backend == CURLSSLBACKEND_OPENSSL &&
+                   tls->internals != NULL && SSL_session_reused(tls->internals) == 1;
+    atomic_fetch_add_explicit(made > 0 ? &shared->connected : &shared->reused, 1,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&shared->resumed, resumed, memory_order_relaxed);
+}
+
 /* Sees kept connections too: one that sticps_retrieve opened to a private address is not for a
  * certificate that happens to be named on the same host. */
 static int on_request(void *context, char *primary_ip, char *local_ip, int primary_port,
@@ -184,6 +198,8 @@ static int on_request(void *context, char *primary_ip, char *local_ip, int prima
     else if (inet_pton(AF_INET6, primary_ip, bytes) == 1)
         closed = address_is_closed(bytes, 16, handle->open_private);
     handle->trouble.address_closed = closed;
+    if (!closed)
+        count_request(handle);
     return closed ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 

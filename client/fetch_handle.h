@@ -11,13 +11,15 @@
 #include "common/url.h"
 
 #include <openssl/x509.h>
+#include <stdatomic.h>
 
 /* What all handles of a fetcher share. Zeroed: nothing yet. */
 struct fetch_shared {
     const struct sticps_options *options;
-    STACK_OF(X509) * tls_roots; /* beside the system's */
-    bool without_bundle;        /* this machine has no CA bundle */
-    struct sockets sockets;     /* the loop's thread only */
+    STACK_OF(X509) * tls_roots;               /* beside the system's */
+    bool without_bundle;                      /* this machine has no CA bundle */
+    struct sockets sockets;                   /* the loop's thread only */
+    atomic_ullong connected, resumed, reused; /* requests: struct fetch_counts */
 };
 
 /* False when out of memory; closed in any case. `options` outlive it. */

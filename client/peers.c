@@ -1,5 +1,6 @@
 #include "client/peers.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ struct peer {
 };
 
 struct peers {
+    pthread_mutex_t mutex; /* of all that follows */
     struct peer *all;
     unsigned limit;
 };
@@ -23,8 +25,10 @@ struct peers {
 struct peers *peers_new(unsigned limit)
 {
     struct peers *peers = calloc(1, sizeof(*peers));
-    if (peers != NULL)
-        peers->limit = limit;
+    if (peers == NULL)
+        return NULL;
+    pthread_mutex_init(&peers->mutex, NULL);
+    peers->limit = limit;
     return peers;
 }
 
@@ -41,6 +45,7 @@ void peers_free(struct peers *peers)
     struct peer *peer, *next;
     HASH_ITER(hh, peers->all, peer, next)
     peer_remove(peers, peer);
+    pthread_mutex_destroy(&peers->mutex);
     free(peers);
 }
 
@@ -85,8 +90,9 @@ static void forget_if_well(struct peers *peers, struct peer *peer)
         peer_remove(peers, peer);
 }
 
-enum peer_entry peers_enter(struct peers *peers, const struct url *url, uint64_t now,
-                            struct peer **out, uint64_t *wait_ms)
+/* Under the mutex, as is leave. */
+static enum peer_entry enter(struct peers *peers, const struct url *url, uint64_t now,
+                             struct peer **out, uint64_t *wait_ms)
 {
     struct peer *peer = peer_of(peers, url);
     if (peer == NULL)
@@ -124,8 +130,8 @@ static bool note_failure(struct peer *peer, uint64_t now)
     return true;
 }
 
-bool peers_leave(struct peers *peers, struct peer *peer, enum peer_outcome outcome,
-                 int64_t retry_after, uint64_t now)
+static bool leave(struct peers *peers, struct peer *peer, enum peer_outcome outcome,
+                  int64_t retry_after, uint64_t now)
 {
     bool paused = false;
     peer->under_way--;
@@ -141,6 +147,40 @@ bool peers_leave(struct peers *peers, struct peer *peer, enum peer_outcome outco
     }
     forget_if_well(peers, peer);
     return paused;
+}
+
+enum peer_entry peers_enter(struct peers *peers, const struct url *url, uint64_t now,
+                            struct peer **out, uint64_t *wait_ms)
+{
+    pthread_mutex_lock(&peers->mutex);
+    enum peer_entry entry = enter(peers, url, now, out, wait_ms);
+    pthread_mutex_unlock(&peers->mutex);
+    return entry;
+}
+
+bool peers_leave(struct peers *peers, struct peer *peer, enum peer_outcome outcome,
+                 int64_t retry_after, uint64_t now)
+{
+    pthread_mutex_lock(&peers->mutex);
+    bool paused = leave(peers, peer, outcome, retry_after, now);
+    pthread_mutex_unlock(&peers->mutex);
+    return paused;
+}
+
+size_t peers_list(struct peers *peers, uint64_t now, struct peer_facts *out, size_t room)
+{
+    size_t len = 0;
+    pthread_mutex_lock(&peers->mutex);
+    for (const struct peer *peer = peers->all; peer != NULL; peer = peer->hh.next, len++) {
+        if (len >= room)
+            continue;
+        memcpy(out[len].name, peer->name, sizeof(peer->name));
+        out[len].under_way = peer->under_way;
+        out[len].failures = peer->failures;
+        out[len].paused_ms = now < peer->paused_until ? peer->paused_until - now : 0;
+    }
+    pthread_mutex_unlock(&peers->mutex);
+    return len;
 }
 
 size_t peers_paused(const struct peers *peers, uint64_t now)

@@ -1,8 +1,8 @@
 /* The CPSs that deliveries go to, one by one: how much is under way to each, and whether it is
  * worth asking at all. A CPS that fails again and again is left in peace for a while, so that calls
  * to its provider are not held up by it and calls to others do not lose their place to it; so is
- * one that asks for it (Retry-After). Called by deliver.c, in the loop's thread only. Pure: time is
- * passed in.
+ * one that asks for it (Retry-After). Called by deliver.c, in the loop's thread; peers_list in any.
+ * Time is passed in.
  *
  * After PEER_FAILURES failures in a row, without an answer in between, a peer is paused for one
  * second. Then one request may try; when that fails too, the pause doubles, up to 30 s; any answer
@@ -48,6 +48,16 @@ enum peer_outcome {
 /* `retry_after` in seconds, as the peer asked; -1 when it did not. True when this has paused it. */
 bool peers_leave(struct peers *peers, struct peer *peer, enum peer_outcome outcome,
                  int64_t retry_after, uint64_t now);
+
+/* What there is to say of a peer; for statistics. */
+struct peer_facts {
+    char name[URL_PEER_NAME_SIZE];
+    unsigned under_way, failures;
+    uint64_t paused_ms; /* 0: not paused */
+};
+
+/* Fills in at most `room`, and returns how many there are. Any thread. */
+size_t peers_list(struct peers *peers, uint64_t now, struct peer_facts *out, size_t room);
 
 /* How many are paused now; for statistics. */
 size_t peers_paused(const struct peers *peers, uint64_t now);

@@ -5,6 +5,7 @@
 #include "common/url.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,7 +48,13 @@ struct x5u_cache {
     pthread_mutex_t mutex;     /* of the entries */
     struct x5u_entry *entries; /* by URL; the least recently used first */
     unsigned fetching;
+    atomic_ullong hits;
 };
+
+uint64_t x5u_cache_hits(const struct x5u_cache *cache)
+{
+    return atomic_load_explicit(&cache->hits, memory_order_relaxed);
+}
 
 enum sticps_err x5u_cache_new(struct fetcher *fetcher, const struct sticps_options *options,
                               struct events *events, struct x5u_cache **out,
@@ -291,6 +298,7 @@ static enum lookup look_up(struct x5u_cache *cache, const char *url, struct wait
         return ANSWERED;
     }
     if (entry != NULL && entry->state == X5U_GOOD && !entry->doubted) {
+        atomic_fetch_add_explicit(&cache->hits, 1, memory_order_relaxed);
         *until = entry->until;
         *pem = strdup(entry->pem);
         if (*pem == NULL)

@@ -15,7 +15,8 @@ struct x5u_cache;
 enum sticps_err x5u_cache_new(struct fetcher *fetcher, const struct sticps_options *options,
                               struct events *events, struct x5u_cache **out,
                               struct sticps_error *err) STICPS_MUST_CHECK;
-void x5u_cache_free(struct x5u_cache *cache); /* accepts NULL; no fetch under way */
+uint64_t x5u_cache_hits(const struct x5u_cache *cache); /* answers from the cache; any thread */
+void x5u_cache_free(struct x5u_cache *cache);           /* accepts NULL; no fetch under way */
 
 /* As sticps_x5u_fetch, with the deadline given. The first to ask for a URL sets the deadline of the
  * fetch that all share. */

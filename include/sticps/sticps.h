@@ -22,6 +22,7 @@
 #include <sticps/refresh.h>
 #include <sticps/resolve.h>
 #include <sticps/signing.h>
+#include <sticps/stats.h>
 #include <sticps/x5u.h>
 
 #ifdef __cplusplus

@@ -25,6 +25,7 @@ RUNS = {
     "sticps_resolve": ("{state} {npdb} +1-202-555-0123 3035550199 2025550124", 0,
                        "12025550123 ported to 1234: {url}\n13035550199 1234: {url}\n12025550124 5678: CARRIER_HAS_NO_CPS\n"
                        "…"),
+    "sticps_stats": ("", 0, "".join(f'deliveries_ms_bucket{{{{le="{4 ** i}"}}}} 0\n' for i in range(6)) + "deliveries_ms_sum 0\n"),
     "sticps_x5u": ("{x5u}", 0, "-----BEGIN CERTIFICATE-----…-----END CERTIFICATE-----\ngood until …, … bytes\n"),
 }
 # in tests of their own below

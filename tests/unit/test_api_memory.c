@@ -413,6 +413,14 @@ static enum sticps_err call_provision(void)
     return code;
 }
 
+static enum sticps_err call_stats(void)
+{
+    struct sticps_stats *stats = NULL;
+    enum sticps_err code = sticps_stats_take(client, &stats, NULL);
+    sticps_stats_free(stats);
+    return code;
+}
+
 static const struct call {
     const char *name;
     enum sticps_err (*call)(void);
@@ -425,6 +433,7 @@ static const struct call {
     {"resolve", call_resolve, STICPS_OK},   {"deliver", call_deliver, STICPS_OK},
     {"inbox", call_inbox, STICPS_OK},       {"refused", call_refused, STICPS_ERR_REJECTED},
     {"retrieve", call_retrieve, STICPS_OK}, {"provision", call_provision, STICPS_OK},
+    {"stats", call_stats, STICPS_OK},
 };
 
 /* ---- the sweep ---- */
