@@ -26,9 +26,10 @@ extern "C" {
 typedef void sticps_x5u_fn(void *ctx, enum sticps_err code, const struct sticps_error *err,
                            const char *pem, size_t len, int64_t expires_at);
 
-/* Never waits. The callback runs inline, before this returns, when the answer is already known (a
- * cached chain, a remembered failure, a URL that is refused) or memory is short; otherwise in the
- * thread that runs the loop. May be called from any thread, also from callbacks. */
+/* Never waits for the network; a small file of the state directory may be read. The callback runs
+ * inline, before this returns, when the answer is already known (a cached chain, a remembered
+ * failure, a URL that is refused) or memory is short; otherwise in the thread that runs the loop.
+ * May be called from any thread, also from callbacks. */
 STICPS_EXPORT void sticps_x5u_fetch(struct sticps_client *client, const char *url,
                                     sticps_x5u_fn *callback, void *ctx);
 
