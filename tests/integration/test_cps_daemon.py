@@ -300,6 +300,22 @@ def test_restart_without_the_list_server(cps, make, ca_list):
         assert node.deliver(make()).status == 201
 
 
+def test_restart_without_the_certificates_host(cps, make, ca_list, cert_server, pki):
+    """The chain of an x5u is kept beside the list of STI-CAs, for as long as it may be."""
+    ca_list.set("sti-ca")
+    node = with_list(cps, ca_list).start()
+    eventually(node, make, 201)
+    node.stop()
+    hits = cert_server.hits["/sp1.crt"]
+    pem = cert_server.files.pop("/sp1.crt")
+    try:
+        node.start()
+        eventually(node, make, 201)
+        assert cert_server.hits["/sp1.crt"] == hits
+    finally:
+        cert_server.files["/sp1.crt"] = pem
+
+
 def test_an_expired_list_fails_closed(cps, make, ca_list):
     ca_list.set("sti-ca", lifetime=10)
     node = with_list(cps, ca_list).start()
