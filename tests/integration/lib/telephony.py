@@ -96,7 +96,7 @@ class Calls:
     """How calls went, as the calling SIPp saw it. delays: code → milliseconds from the INVITE, a call each."""
 
     def __init__(self, log):
-        sent, self.delays, self.final = {}, {100: [], 200: []}, {}
+        sent, delays, self.final = {}, {100: {}, 200: {}}, {}
         for line in log.read_text().splitlines():
             _, _, epoch, way, call_id, cseq, first = line.split("\t")[:7]
             if cseq != "CSeq:1 INVITE":
@@ -105,11 +105,12 @@ class Calls:
                 sent.setdefault(call_id, float(epoch))  # again: a retransmission
                 continue
             code = int(first.split(" ")[1])
-            if code in self.delays:
-                self.delays[code].append((float(epoch) - sent[call_id]) * 1000)
+            if code in delays:
+                delays[code].setdefault(call_id, (float(epoch) - sent[call_id]) * 1000)
             if code >= 200:
                 self.final[call_id] = code
         self.ids = list(sent)
+        self.delays = {code: list(by_call.values()) for code, by_call in delays.items()}
 
 
 class Caller:
