@@ -80,11 +80,17 @@ cleanup:
     return code;
 }
 
-void list_candidate_clear(struct list_candidate *candidate)
+void list_candidate_drop_text(struct list_candidate *candidate)
 {
     jws_clear(&candidate->parts);
-    signed_list_header_clear(&candidate->header);
     free(candidate->jws);
+    candidate->jws = NULL;
+}
+
+void list_candidate_clear(struct list_candidate *candidate)
+{
+    list_candidate_drop_text(candidate);
+    signed_list_header_clear(&candidate->header);
     *candidate = (struct list_candidate){0};
 }
 

@@ -29,6 +29,9 @@ enum sticps_err list_accept_open(const char *body, size_t len, enum signed_list_
                                  struct sticps_error *err) STICPS_MUST_CHECK;
 void list_candidate_clear(struct list_candidate *candidate);
 
+/* Only its header is still wanted. */
+void list_candidate_drop_text(struct list_candidate *candidate);
+
 /* Rules 4 and 5 (SIGNER, SIGNATURE). `crl` may be NULL. */
 enum sticps_err list_accept_signer(const struct list_candidate *candidate,
                                    const struct cert_chain *chain, const struct anchors *anchors,

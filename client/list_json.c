@@ -1,10 +1,11 @@
 #include "client/list_json.h"
 
 #include "client/sha256.h"
+#include "common/json_doc.h"
 #include "common/signed_list.h"
-#include "common/strict_json.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,25 +27,25 @@ static json_t *seen_to_json(const struct list_state *state)
     return array;
 }
 
-/* null when there is no list. */
+/* null when there is no list. Its text is put in by splice_jws. */
 static json_t *held_to_json(const struct list_state *state)
 {
     if (state->jws == NULL)
         return json_null();
-    return json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:{s:s, s:I, s:s}, s:s%}", "sequence",
+    return json_pack("{s:I, s:I, s:I, s:s, s:s, s:s, s:{s:s, s:I, s:s}, s:s}", "sequence",
                      (json_int_t)state->sequence, "exp", (json_int_t)state->exp, "fetchedAt",
                      (json_int_t)state->fetched_at, "source", state->source, "etag", state->etag,
                      "sha256", state->sha256, "signer", "x5u", state->x5u, "expires",
-                     (json_int_t)state->chain_expires, "pem", state->chain, "jws", state->jws,
-                     state->jws_len);
+                     (json_int_t)state->chain_expires, "pem", state->chain, "jws", "");
 }
 
-/* jansson 2.14's json_dumps leaves a key out, and says nothing, when memory ends amid an object;
- * into memory that is there already it writes everything or fails. NULL when out of memory. */
-static char *dump(const json_t *root)
+/* With room for `more` bytes. jansson 2.14's json_dumps leaves a key out, and says nothing, when
+ * memory ends amid an object; into memory that is there already it writes everything or fails. NULL
+ * when out of memory. */
+static char *dump(const json_t *root, size_t more)
 {
     size_t size = json_dumpb(root, NULL, 0, JSON_INDENT(1));
-    char *text = size > 0 ? malloc(size + 1) : NULL;
+    char *text = size > 0 ? malloc(size + more + 1) : NULL;
     if (text == NULL)
         return NULL;
     if (json_dumpb(root, text, size, JSON_INDENT(1)) != size) {
@@ -53,6 +54,17 @@ static char *dump(const json_t *root)
     }
     text[size] = '\0';
     return text;
+}
+
+/* The list's text, some megabytes, goes straight to where jansson would copy it from a copy. It is
+ * base64url and dots, so nothing in it is escaped; and no other text can look like an empty "jws",
+ * for its quotes would be. */
+static void splice_jws(char *text, const struct list_state *state)
+{
+    static const char key[] = "\"jws\": \"";
+    char *at = strstr(text, "\"jws\": \"\"") + sizeof(key) - 1;
+    memmove(at + state->jws_len, at, strlen(at) + 1);
+    memcpy(at, state->jws, state->jws_len);
 }
 
 enum sticps_err list_json_write(const struct list_state *state, char **out, size_t *len,
@@ -66,10 +78,12 @@ enum sticps_err list_json_write(const struct list_state *state, char **out, size
                          (json_int_t)state->floor, "held", held, "accepted", seen);
     else
         json_decref(seen);
-    char *text = root != NULL ? dump(root) : NULL;
+    char *text = root != NULL ? dump(root, state->jws != NULL ? state->jws_len : 0) : NULL;
     json_decref(root);
     if (text == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    if (state->jws != NULL)
+        splice_jws(text, state);
     *out = text;
     *len = strlen(text);
     return STICPS_OK;
@@ -82,55 +96,90 @@ static enum sticps_err bad(struct sticps_error *err, const char *member, const c
     return fail(err, STICPS_ERR_STATE, member, "%s %s", member, what);
 }
 
-static enum sticps_err get_integer(const json_t *object, const char *name, int64_t min,
-                                   int64_t *out, struct sticps_error *err)
+/* A member of what is perhaps no object, or missing; NULL when it is not there. */
+static const struct json_node *member(const struct json_doc *doc, const struct json_node *object,
+                                      const char *name)
 {
-    const json_t *value = json_object_get(object, name);
-    if (!json_is_integer(value) || json_integer_value(value) < min)
+    return object != NULL && object->kind == JSON_NODE_OBJECT ? json_node_get(doc, object, name)
+                                                              : NULL;
+}
+
+static enum sticps_err get_integer(const struct json_doc *doc, const struct json_node *object,
+                                   const char *name, int64_t min, int64_t *out,
+                                   struct sticps_error *err)
+{
+    const struct json_node *node = member(doc, object, name);
+    if (node == NULL || node->kind != JSON_NODE_INTEGER || node->value.integer < min)
         return bad(err, name, "is missing or no number that can be right");
-    *out = json_integer_value(value);
+    *out = node->value.integer;
     return STICPS_OK;
 }
 
-static enum sticps_err get_text(const json_t *object, const char *name, char **out, size_t *len,
-                                struct sticps_error *err)
+static enum sticps_err get_text(const struct json_doc *doc, const struct json_node *object,
+                                const char *name, char **out, struct sticps_error *err)
 {
-    const json_t *value = json_object_get(object, name);
-    if (!json_is_string(value))
+    const struct json_node *node = member(doc, object, name);
+    if (node == NULL || node->kind != JSON_NODE_STRING)
         return bad(err, name, "is missing or no text");
-    *out = strdup(json_string_value(value));
-    if (*out == NULL)
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    if (len != NULL)
-        *len = json_string_length(value);
-    return STICPS_OK;
+    *out = strdup(node->value.text);
+    return *out != NULL ? STICPS_OK : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
 }
 
-static enum sticps_err get_sha256(const json_t *object, char out[65], struct sticps_error *err)
+static enum sticps_err get_sha256(const struct json_doc *doc, const struct json_node *object,
+                                  char out[65], struct sticps_error *err)
 {
-    const char *text = json_string_value(json_object_get(object, "sha256"));
-    if (text == NULL || strlen(text) != 64 || strspn(text, "0123456789abcdef") != 64)
+    const struct json_node *node = member(doc, object, "sha256");
+    if (node == NULL || node->kind != JSON_NODE_STRING || node->len != 64 ||
+        strspn(node->value.text, "0123456789abcdef") != 64)
         return bad(err, "sha256", "is missing or no SHA-256 in hex");
-    memcpy(out, text, 65);
+    memcpy(out, node->value.text, 65);
     return STICPS_OK;
 }
 
-static enum sticps_err read_seen(const json_t *array, struct list_state *state,
-                                 struct sticps_error *err)
+static bool is_compact(const char *text, size_t len)
 {
-    size_t len = json_array_size(array);
-    if (!json_is_array(array) || len > LIST_STATE_MAX_SEEN)
+    bool plain = len > 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i], folded = c | 0x20;
+        plain = plain & ((c >= '0' && c <= '9') | (folded >= 'a' && folded <= 'z') | (c == '-') |
+                         (c == '_') | (c == '.'));
+    }
+    return plain;
+}
+
+/* The list's text: the memory that the document stands in becomes it, so that there are not two of
+ * some megabytes. Nothing of the document is left. */
+static enum sticps_err take_jws(struct json_doc *doc, const struct json_node *held,
+                                struct list_state *state, struct sticps_error *err)
+{
+    const struct json_node *node = member(doc, held, "jws");
+    if (node == NULL || node->kind != JSON_NODE_STRING || !is_compact(node->value.text, node->len))
+        return bad(err, "jws", "is missing or no signed list");
+    state->jws_len = node->len;
+    state->jws = memmove(doc->text, node->value.text, node->len + 1);
+    doc->text = NULL;
+    char *fitting = realloc(state->jws, state->jws_len + 1);
+    if (fitting != NULL)
+        state->jws = fitting;
+    return STICPS_OK;
+}
+
+static enum sticps_err read_seen(const struct json_doc *doc, const struct json_node *array,
+                                 struct list_state *state, struct sticps_error *err)
+{
+    if (array == NULL || array->kind != JSON_NODE_ARRAY || array->len > LIST_STATE_MAX_SEEN)
         return bad(err, "accepted", "is missing, no array or too long");
+    size_t len = array->len;
     state->seen = calloc(len + 1, sizeof(*state->seen));
     if (state->seen == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     int64_t above = 0;
-    for (size_t i = 0; i < len; i++) {
-        const json_t *row = json_array_get(array, i);
+    const struct json_node *row = json_node_first(array);
+    for (size_t i = 0; i < len; i++, row = json_node_next(doc, row)) {
         enum sticps_err code =
-            get_integer(row, "sequence", above + 1, &state->seen[i].sequence, err);
+            get_integer(doc, row, "sequence", above + 1, &state->seen[i].sequence, err);
         if (code == STICPS_OK)
-            code = get_sha256(row, state->seen[i].sha256, err);
+            code = get_sha256(doc, row, state->seen[i].sha256, err);
         if (code != STICPS_OK)
             return code;
         above = state->seen[i].sequence;
@@ -141,14 +190,14 @@ static enum sticps_err read_seen(const json_t *array, struct list_state *state,
     return STICPS_OK;
 }
 
-static enum sticps_err read_signer(const json_t *signer, struct list_state *state,
-                                   struct sticps_error *err)
+static enum sticps_err read_signer(const struct json_doc *doc, const struct json_node *signer,
+                                   struct list_state *state, struct sticps_error *err)
 {
-    enum sticps_err code = get_text(signer, "x5u", &state->x5u, NULL, err);
+    enum sticps_err code = get_text(doc, signer, "x5u", &state->x5u, err);
     if (code == STICPS_OK)
-        code = get_integer(signer, "expires", 0, &state->chain_expires, err);
+        code = get_integer(doc, signer, "expires", 0, &state->chain_expires, err);
     if (code == STICPS_OK)
-        code = get_text(signer, "pem", &state->chain, NULL, err);
+        code = get_text(doc, signer, "pem", &state->chain, err);
     return code;
 }
 
@@ -165,58 +214,69 @@ static enum sticps_err check_held(const struct list_state *state, struct sticps_
     return STICPS_OK;
 }
 
-static enum sticps_err read_held(const json_t *held, struct list_state *state,
+/* The last to be read: it takes the document's text. */
+static enum sticps_err read_held(struct json_doc *doc, struct list_state *state,
                                  struct sticps_error *err)
 {
-    if (json_is_null(held))
+    const struct json_node *held = member(doc, doc->nodes, "held");
+    if (held != NULL && held->kind == JSON_NODE_NULL)
         return STICPS_OK;
-    if (!json_is_object(held))
+    if (held == NULL || held->kind != JSON_NODE_OBJECT)
         return bad(err, "held", "is missing or no object");
-    enum sticps_err code = get_integer(held, "sequence", 1, &state->sequence, err);
+    enum sticps_err code = get_integer(doc, held, "sequence", 1, &state->sequence, err);
     if (code == STICPS_OK)
-        code = get_integer(held, "exp", 0, &state->exp, err);
+        code = get_integer(doc, held, "exp", 0, &state->exp, err);
     if (code == STICPS_OK)
-        code = get_integer(held, "fetchedAt", 0, &state->fetched_at, err);
+        code = get_integer(doc, held, "fetchedAt", 0, &state->fetched_at, err);
     if (code == STICPS_OK)
-        code = get_text(held, "source", &state->source, NULL, err);
+        code = get_text(doc, held, "source", &state->source, err);
     if (code == STICPS_OK)
-        code = get_text(held, "etag", &state->etag, NULL, err);
+        code = get_text(doc, held, "etag", &state->etag, err);
     if (code == STICPS_OK)
-        code = get_sha256(held, state->sha256, err);
+        code = get_sha256(doc, held, state->sha256, err);
     if (code == STICPS_OK)
-        code = read_signer(json_object_get(held, "signer"), state, err);
+        code = read_signer(doc, member(doc, held, "signer"), state, err);
     if (code == STICPS_OK)
-        code = get_text(held, "jws", &state->jws, &state->jws_len, err);
+        code = take_jws(doc, held, state, err);
     return code != STICPS_OK ? code : check_held(state, err);
 }
 
-enum sticps_err list_json_read(const char *text, size_t len, struct list_state *out,
+enum sticps_err list_json_take(char *text, size_t len, struct list_state *out,
                                struct sticps_error *err)
 {
-    struct sticps_error why = {0};
-    json_t *root = strict_json_parse(text, len, STICPS_ERR_STATE, &why);
-    if (root == NULL) { /* damaged, or out of memory */
-        if (err != NULL)
-            *err = why;
-        return why.code;
-    }
+    struct json_doc doc = {0};
     struct list_state state = {0};
     int64_t format = 0;
-    enum sticps_err code = get_integer(root, "format", 1, &format, err);
+    enum sticps_err code = json_doc_take(text, len, STICPS_ERR_STATE, &doc, err);
+    if (code != STICPS_OK)
+        return code;
+    code = get_integer(&doc, doc.nodes, "format", 1, &format, err);
     if (code == STICPS_OK && format != FORMAT)
         code = bad(err, "format", "is not one that this version knows");
     if (code == STICPS_OK)
-        code = get_integer(root, "floor", 0, &state.floor, err);
+        code = get_integer(&doc, doc.nodes, "floor", 0, &state.floor, err);
     if (code == STICPS_OK && state.floor > SIGNED_LIST_MAX_SEQUENCE)
         code = bad(err, "floor", "is above any sequence");
     if (code == STICPS_OK)
-        code = read_seen(json_object_get(root, "accepted"), &state, err);
+        code = read_seen(&doc, member(&doc, doc.nodes, "accepted"), &state, err);
     if (code == STICPS_OK)
-        code = read_held(json_object_get(root, "held"), &state, err);
-    json_decref(root);
+        code = read_held(&doc, &state, err);
+    json_doc_clear(&doc);
     if (code == STICPS_OK)
         *out = state;
     else
         list_state_clear(&state);
     return code;
+}
+
+enum sticps_err list_json_read(const char *text, size_t len, struct list_state *out,
+                               struct sticps_error *err)
+{
+    char *copy = malloc(len + 1);
+    if (copy == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    if (len > 0)
+        memcpy(copy, text, len);
+    copy[len] = '\0';
+    return list_json_take(copy, len, out, err);
 }

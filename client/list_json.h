@@ -12,4 +12,8 @@ enum sticps_err list_json_write(const struct list_state *state, char **out, size
 enum sticps_err list_json_read(const char *text, size_t len, struct list_state *out,
                                struct sticps_error *err) STICPS_MUST_CHECK;
 
+/* The same, in place: `text`, from malloc and with a NUL at its end, is taken over in any case. */
+enum sticps_err list_json_take(char *text, size_t len, struct list_state *out,
+                               struct sticps_error *err) STICPS_MUST_CHECK;
+
 #endif

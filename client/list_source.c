@@ -188,6 +188,7 @@ static enum sticps_err choose_bytes(struct list_fetch *fetch, const struct fetch
         *body = answer->body;
         *len = answer->body_len;
         memcpy(fetch->etag, answer->etag, strlen(answer->etag) + 1); /* both 256 at most */
+        list_state_clear(&fetch->held); /* as large as what was received, and not wanted now */
         return STICPS_OK;
     }
     if (answer->status == 304 && fetch->conditional) {

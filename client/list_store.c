@@ -153,12 +153,14 @@ enum sticps_err list_store_read_known(struct list_store *store, const struct sti
     bool on_disk = store->dir != NULL && store->memory == NULL;
     if (on_disk)
         code = state_file_read(store->path, MAX_FILE, &text, &len, err);
-    const char *json = on_disk ? text : store->memory;
-    if (code == STICPS_OK && json != NULL)
-        code = list_json_read(json, on_disk ? len : store->memory_len, &state, err);
+    bool found = text != NULL;
+    if (code == STICPS_OK && found)
+        code = list_json_take(text, len, &state, err);
+    else if (code == STICPS_OK && !on_disk && store->memory != NULL)
+        code = list_json_read(store->memory, store->memory_len, &state, err);
     if (code == STICPS_OK)
         code = check_payload(store, &state, known, err);
-    if (code == STICPS_ERR_STATE && text != NULL) {
+    if (code == STICPS_ERR_STATE && found) {
         char why[sizeof(((struct sticps_error *)0)->text)] = "";
         if (err != NULL)
             memcpy(why, err->text, sizeof(why));
@@ -171,7 +173,6 @@ enum sticps_err list_store_read_known(struct list_store *store, const struct sti
         *out = state;
     else
         list_state_clear(&state);
-    free(text);
     return code;
 }
 

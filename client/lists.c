@@ -128,6 +128,8 @@ static enum sticps_err judge_and_store(struct lists *lists, struct held *held,
     if (code == STICPS_OK && !(*current && commit->confirms))
         code = list_state_take(&state, &accepted, err);
     struct sticps_list *list = NULL;
+    if (code == STICPS_OK)
+        list_candidate_drop_text(commit->candidate);
     if (code == STICPS_OK) /* either way these bytes, which commit->payload was parsed from */
         code = list_from_payload(commit->kind, &commit->payload, &state, &list, err);
     bool made = list != NULL;

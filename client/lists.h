@@ -24,8 +24,8 @@ enum sticps_err lists_read(struct lists *lists, enum sticps_list_kind kind, stru
  * are filled in here). */
 struct list_commit {
     enum sticps_list_kind kind;
-    const struct list_candidate *candidate;
-    struct signed_list *payload; /* taken over, and then NULL here, when it is to be held */
+    struct list_candidate *candidate; /* its text is freed as soon as the state has it */
+    struct signed_list *payload;      /* taken over, and then NULL here, when it is to be held */
     struct list_accepted accepted;
     bool confirms; /* the list of another source: when it is the held one, nothing is written */
 };

@@ -271,35 +271,40 @@ static bool read_document(struct parser *p)
     return *p->at == '\0' || refuse(p, "more after the end");
 }
 
+enum sticps_err json_doc_take(char *text, size_t len, enum sticps_err code, struct json_doc *out,
+                              struct sticps_error *err)
+{
+    struct parser p = {.start = text, .at = text};
+    enum sticps_err rc;
+    const char *nul = memchr(text, '\0', len);
+    if (nul != NULL)
+        rc = fail(err, code, NULL, "not JSON: NUL at byte %zu", (size_t)(nul - text));
+    else if (len > INT32_MAX)
+        rc = fail(err, code, NULL, "JSON text is too long");
+    else if (read_document(&p)) {
+        *out = (struct json_doc){.nodes = p.nodes, .text = text};
+        return STICPS_OK;
+    } else if (p.out_of_memory)
+        rc = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    else
+        rc = fail(err, code, NULL, "not JSON: %s at byte %zu", p.fault, (size_t)(p.at - text));
+    free(p.nodes);
+    free(text);
+    return rc;
+}
+
 enum sticps_err json_doc_parse(const void *text, size_t len, enum sticps_err code,
                                struct json_doc *out, struct sticps_error *err)
 {
+    char *copy = len <= INT32_MAX ? malloc(len + 1) : NULL;
     if (len > INT32_MAX)
         return fail(err, code, NULL, "JSON text is too long");
-    const char *nul = len == 0 ? NULL : memchr(text, '\0', len);
-    if (nul != NULL)
-        return fail(err, code, NULL, "not JSON: NUL at byte %zu",
-                    (size_t)(nul - (const char *)text));
-    struct parser p = {.start = malloc(len + 1)};
-    if (p.start == NULL)
+    if (copy == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     if (len > 0)
-        memcpy(p.start, text, len);
-    p.start[len] = '\0';
-    p.at = p.start;
-
-    if (read_document(&p)) {
-        *out = (struct json_doc){.nodes = p.nodes, .text = p.start};
-        return STICPS_OK;
-    }
-    enum sticps_err rc;
-    if (p.out_of_memory)
-        rc = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    else
-        rc = fail(err, code, NULL, "not JSON: %s at byte %zu", p.fault, (size_t)(p.at - p.start));
-    free(p.nodes);
-    free(p.start);
-    return rc;
+        memcpy(copy, text, len);
+    copy[len] = '\0';
+    return json_doc_take(copy, len, code, out, err);
 }
 
 enum sticps_err json_doc_parse_object(const void *text, size_t len, enum sticps_err code,

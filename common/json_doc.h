@@ -53,7 +53,12 @@ struct json_doc {
 enum sticps_err json_doc_parse(const void *text, size_t len, enum sticps_err code,
                                struct json_doc *out, struct sticps_error *err) STICPS_MUST_CHECK;
 
-/* The same, and the outermost value must be an object. */
+/* The same, in place: `text`, from malloc and with a NUL at its end, is the document's or, when
+ * this fails, freed. */
+enum sticps_err json_doc_take(char *text, size_t len, enum sticps_err code, struct json_doc *out,
+                              struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* As json_doc_parse, and the outermost value must be an object. */
 enum sticps_err json_doc_parse_object(const void *text, size_t len, enum sticps_err code,
                                       struct json_doc *out,
                                       struct sticps_error *err) STICPS_MUST_CHECK;
