@@ -182,14 +182,14 @@ def test_a_thousand_deliveries_side_by_side(path, passport, one):
     tokens = [passport(f"1201556{number:04}") for number in range(1000)]
     assert {reply.status for reply in in_parallel(agent, tokens)} == {202}
     wait_until(lambda: agent.status()["deliveries"]["underWay"] == 0, 60)
-    assert sum(outcomes(agent).values()) == 1000, "each ended, whatever so many at once did to the CPS"
+    assert sum(agent.outcomes().values()) == 1000, "each ended, whatever so many at once did to the CPS"
     agent.restart().wait_for_list(2)
     before = accepted(path.cps)
     tokens = [passport(f"1201557{number:04}") for number in range(1000)]
     replies = in_parallel(agent, tokens, "?wait=1")
     assert {(reply.status, reply.json["code"]) for reply in replies} == {(200, "OK")}
     assert len({reply.json["id"] for reply in replies}) == 1000
-    assert outcomes(agent) == {"OK": 1000}
+    assert agent.outcomes() == {"OK": 1000}
     assert accepted(path.cps) - before == 1000
 
 
@@ -197,14 +197,6 @@ def accepted(cps):
     page = Page(cps.private.get("/metrics").body.decode())
     return page.families["sticps_cps_verdicts_total"]["samples"][
         ("sticps_cps_verdicts_total", frozenset({("code", "ACCEPTED")}))]
-
-
-def outcomes(agent):
-    """{code: count} of the agent's deliveries so far."""
-    page = Page(agent.api.get("/metrics").body.decode())
-    counts = {dict(labels)["code"]: value for (_, labels), value in
-              page.families["sticps_agent_events_total"]["samples"].items() if ("event", "delivery") in labels}
-    return {code: count for code, count in counts.items() if count}
 
 
 def test_deliveries_are_logged_where_the_configuration_wants_it(one, passport):
@@ -459,9 +451,9 @@ def test_a_reload_takes_up_settings_and_files(path, one, passport, tmp_path):
     assert agent.resolve("12025550124")["url"] == path.cps.company_url("1234")
     assert agent.status()["deliveries"]["limit"] == 7
     assert messages(agent, "request"), "the access log is on"
-    assert outcomes(agent) == {"OK": 3}, "counters go on where they were"
+    assert agent.outcomes() == {"OK": 3}, "counters go on where they were"
     agent.outcome(passport())
-    assert outcomes(agent) == {"OK": 4}
+    assert agent.outcomes() == {"OK": 4}
     table.write_text("")  # and back, by the file alone
     reload(agent)
     assert agent.resolve("12025550124")["code"] == "CARRIER_HAS_NO_CPS"
@@ -509,7 +501,7 @@ def test_reloads_under_load(path, one, passport):
             each.result()
     assert reloads == ["info"] * 5
     assert set(codes) == {"OK"}
-    assert outcomes(agent) == {"OK": len(codes)}
+    assert agent.outcomes() == {"OK": len(codes)}
     assert accepted(path.cps) - before == len(codes)
 
 

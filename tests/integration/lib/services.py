@@ -11,6 +11,7 @@ from urllib.parse import quote
 import psycopg2
 
 from . import contract
+from .exposition import Page
 from .net import Api, free_port, wait_until
 from .pki import ROOT
 from .process import Daemon, run, sanitizer_env
@@ -313,6 +314,19 @@ class Agent(Service):
         reply = self.deliver(passport, "?wait=1")
         assert reply.status == 200, (reply.status, reply.body)
         return reply.json
+
+    def outcomes(self):
+        """{code: count} of the deliveries so far."""
+        families = Page(self.api.get("/metrics").body.decode()).families
+        counts = {dict(labels)["code"]: value for (_, labels), value in
+                  families["sticps_agent_events_total"]["samples"].items() if ("event", "delivery") in labels}
+        return {code: count for code, count in counts.items() if count}
+
+    def delivered(self):
+        """How many deliveries every CPS took; it is an error here if another ended otherwise."""
+        outcomes = self.outcomes()
+        assert outcomes.keys() <= {"OK"}, outcomes
+        return outcomes.get("OK", 0)
 
     def resolve(self, number):
         reply = self.api.get("/v1/resolve/" + quote(number))
