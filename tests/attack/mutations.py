@@ -39,8 +39,8 @@ FILES = {
     "client/list_state.c": ["test_list_accept", "test_lists", "test_list_json", STATE],
     "client/list_json.c": ["test_list_json", STATE],
     "client/list_store.c": ["test_lists", "test_list_json", STATE, CRASH],
-    "client/state_file.c": ["test_lists", "test_x5u_store", STATE, CRASH],
-    "client/lists.c": ["test_lists", STATE, "test_fast_forward.py", RULES],
+    "client/state_file.c": ["test_state_file", "test_lists", STATE, CRASH],
+    "client/lists.c": ["test_lists", "test_fast_forward.py", STATE, RULES],
     "client/list_source.c": [
         "test_client_wait", f"{RULES}::test_signer {RULES}::test_signature {RULES}::test_bad_entries {RULES}::test_exp",
         STATE, "test_list_revocation.py", CONDITIONS,
