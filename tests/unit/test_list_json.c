@@ -173,6 +173,42 @@ static void hashes_that_differ_are_refused(void **unused)
 }
 
 /* The sequence of the held list is one that was accepted. */
+/* Texts that JSON would escape, each under its right hash: no signed list has such a character, so
+ * none is ever written as it stands. */
+static void a_text_that_is_no_signed_list_is_refused(void **unused)
+{
+    static const char *const texts[] = {"",       "a.b c", "a.b\"c", "a.b\\c",
+                                        "a.b\nc", "a.b+c", "a.b=c",  "a.\xc3\xa4.c",
+                                        "a.b@c",  "a.b[c", "a.b`c",  "a.b{c"};
+    (void)unused;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct list_state state = state_of_two(), out = {0};
+        char *text = NULL, *again = NULL, escaped[64] = "", sha256[65];
+        struct sticps_error err;
+        size_t len = 0;
+        for (const char *c = texts[i]; *c != '\0'; c++)
+            snprintf(escaped + strlen(escaped), 8, *c == '"' || *c == '\\' ? "\\%c" : "%c", *c);
+        char *newline = strchr(escaped, '\n');
+        if (newline != NULL) {
+            memmove(newline + 2, newline + 1, strlen(newline));
+            memcpy(newline, "\\n", 2);
+        }
+        assert_int_equal(sha256_hex(texts[i], strlen(texts[i]), sha256, NULL), STICPS_OK);
+        memcpy(state.sha256, sha256, sizeof(sha256));
+        memcpy(state.seen[state.seen_len - 1].sha256, sha256, sizeof(sha256));
+        assert_int_equal(list_json_write(&state, &text, &len, NULL), STICPS_OK);
+        char *jws = strstr(text, "a.b.5");
+        assert_non_null(jws);
+        assert_true(asprintf(&again, "%.*s%s%s", (int)(jws - text), text, escaped, jws + 5) > 0);
+        assert_int_equal(list_json_read(again, strlen(again), &out, &err), STICPS_ERR_STATE);
+        assert_string_equal(err.where, "jws");
+        assert_non_null(strstr(err.text, "no signed list"));
+        list_state_clear(&state);
+        free(text);
+        free(again);
+    }
+}
+
 static void a_list_that_was_not_accepted_is_refused(void **unused)
 {
     (void)unused;
@@ -227,6 +263,7 @@ int main(void)
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(what_is_not_right_is_refused),
         cmocka_unit_test(hashes_that_differ_are_refused),
+        cmocka_unit_test(a_text_that_is_no_signed_list_is_refused),
         cmocka_unit_test(a_list_that_was_not_accepted_is_refused),
         cmocka_unit_test(a_history_that_is_too_long_is_refused),
         cmocka_unit_test(what_is_no_object_is_refused),
