@@ -182,6 +182,7 @@ static void on_signed(void *ctx, enum sticps_err code, const struct sticps_error
     struct sending *sending = ctx;
     struct outcome *outcome = sending->outcome;
     loop_timer_stop(&sending->again);
+    outcome->error = (struct sticps_error){0}; /* a challenge is no refusal */
     if (code == STICPS_OK) {
         sending->bearer = strdup(token);
         if (sending->bearer == NULL)
@@ -296,13 +297,13 @@ static enum sticps_err enter(struct sending *sending)
 static void try_now(struct sending *sending)
 {
     uint64_t left = time_left(sending->delivering);
-    bool first = sending->outcome->tries == 0;
     struct sticps_error before = sending->outcome->error;
     enum sticps_err code =
         left == 0 ? fail(&sending->outcome->error, STICPS_ERR_FETCH, sending->outcome->url,
                          "the deadline passed before the CPS could be asked")
                   : enter(sending);
-    if (code != STICPS_OK && !first) { /* what the CPS did says more than that it is now paused */
+    /* What the CPS did says more than that it is now paused. */
+    if (code != STICPS_OK && before.code != STICPS_OK) {
         sending->outcome->error = before;
         code = before.code;
     }

@@ -191,6 +191,15 @@ static void make_lists(void)
 
 /* ---- the calls: each does one thing and returns how it ended ---- */
 
+/* The host's signature, which nobody here looks at; the CPS takes the next request. */
+static void on_sign(void *ctx, struct sticps_signing *signing)
+{
+    static const unsigned char signature[64];
+    (void)ctx;
+    tls_server_status(cps, "201 Created", "", "");
+    sticps_signing_done(signing, signature);
+}
+
 static enum sticps_err fill(struct sticps_options *options)
 {
     enum sticps_err code = sticps_options_add_anchor_file(options, anchor_path, NULL);
@@ -205,6 +214,9 @@ static enum sticps_err fill(struct sticps_options *options)
         code = sticps_options_add_cps_port(options, 8443, NULL);
     if (code == STICPS_OK)
         code = sticps_options_set_override_file(options, override_path, NULL);
+    if (code == STICPS_OK)
+        code = sticps_options_set_sti_signer(options, "1234", "https://certs.example/sti", on_sign,
+                                             NULL, NULL);
     sticps_options_set_clock(options, test_clock, NULL);
     sticps_options_set_deliver_timeout(options, 60000);
     sticps_options_set_lab(options, true);
@@ -237,6 +249,9 @@ static enum sticps_err call_options(void)
         code = sticps_options_set_tls_client(options, "cert", "key", NULL);
     if (code == STICPS_OK)
         code = sticps_options_set_crl_file(options, "crl", anchor_path, NULL);
+    if (code == STICPS_OK)
+        code = sticps_options_set_sti_key_file(options, "1234", "https://certs.example/sti",
+                                               key_path, NULL);
     sticps_options_free(options);
     return code;
 }
@@ -351,6 +366,17 @@ static enum sticps_err call_deliver(void)
     return code;
 }
 
+static enum sticps_err call_challenged(void)
+{
+    tls_server_status(cps, "401 Who", "WWW-Authenticate: Bearer\r\n", "");
+    struct sticps_delivery *delivery = NULL;
+    enum sticps_err code = sticps_deliver_wait(client, token, strlen(token), &delivery, NULL);
+    if (code == STICPS_OK)
+        assert_int_equal(sticps_delivery_tries(delivery, 0), 2);
+    sticps_delivery_free(delivery);
+    return code;
+}
+
 static enum sticps_err call_refused(void)
 {
     tls_server_status(cps, "403 No", "Content-Type: application/problem+json\r\n",
@@ -433,7 +459,7 @@ static const struct call {
     {"resolve", call_resolve, STICPS_OK},   {"deliver", call_deliver, STICPS_OK},
     {"inbox", call_inbox, STICPS_OK},       {"refused", call_refused, STICPS_ERR_REJECTED},
     {"retrieve", call_retrieve, STICPS_OK}, {"provision", call_provision, STICPS_OK},
-    {"stats", call_stats, STICPS_OK},
+    {"stats", call_stats, STICPS_OK},       {"challenged", call_challenged, STICPS_OK},
 };
 
 /* ---- the sweep ---- */
