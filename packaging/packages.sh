@@ -10,7 +10,7 @@ PACKAGES_BUILD="gcc libc6-dev cmake ninja-build pkg-config
 PACKAGES_RUN="postgresql postgresql-common openssl curl ca-certificates procps jq python3"
 # the tests
 PACKAGES_TEST="g++ mandoc libcmocka-dev python3 python3-pytest python3-jwt python3-cryptography python3-psycopg2
-    python3-jsonschema python3-yaml softhsm2 nginx haproxy secsipidx iproute2 libfaketime pgbouncer strace
+    python3-jsonschema python3-yaml softhsm2 nginx haproxy secsipidx iproute2 libfaketime pgbouncer abigail-tools strace
     kamailio kamailio-secsipid-modules kamailio-utils-modules sip-tester"
 # the tests' linter of docs/openapi.yaml, where node and npm did not come from elsewhere
 PACKAGES_NODE="nodejs npm"

@@ -6,6 +6,8 @@ import re
 import pytest
 from lib import manual
 from lib.manual import EXAMPLES
+from lib.pki import ROOT
+from lib.process import run
 
 # name → (arguments, status, what it prints; … stands for anything)
 RUNS = {
@@ -103,3 +105,15 @@ def test_the_sti_as(example, path, pki, passport, tmp_path):
     assert done.returncode == 1 and done.stderr.startswith("SIGNER: "), done.stderr
     done = example("sti-as")
     assert (done.returncode, done.stderr) == (1, "USAGE: sti-as ANCHOR STATE-DIR LIST-URL NPDB\n")
+
+
+def test_python(path, bin_dir):
+    if re.search(r"^STICPS_SANITIZE:STRING=.", (bin_dir.parent / "CMakeCache.txt").read_text(), re.M):
+        pytest.skip("Python itself has no sanitizer in it")
+    program = [ROOT / "docs/examples/resolve.py", path.state, path.npdb]
+    env = {"LD_LIBRARY_PATH": str(bin_dir.parent / "lib")}
+    done = run([*program, "+1-202-555-0123", "2025550124", "abc"], env=env)
+    assert (done.returncode, done.stdout) == (
+        0, f"12025550123 OK {path.url}\n12025550124 CARRIER_HAS_NO_CPS \nabc NOT_A_NUMBER \n"), done.stderr
+    done = run([program[0], path.state, "/none", "1"], env=env)
+    assert done.returncode == 1 and done.stderr.startswith("FILE: /none: "), done.stderr
