@@ -130,7 +130,7 @@ def test_gzip_that_is_none(pa):
     pa.refuse("FETCH", 3)
 
 
-@pytest.mark.parametrize("how", ["one header", "two headers", "transfer"])
+@pytest.mark.parametrize("how", ["one header", "two headers", "transfer", "transfer, chunked first", "transfer alone"])
 def test_one_coding_and_no_more(pa, how):
     """Each layer multiplies what five kilobytes can cost by a thousand, and no limit on the output sees it."""
     twice = gzip.compress(gzip.compress(pa.list(5).encode()))
@@ -138,8 +138,10 @@ def test_one_coding_and_no_more(pa, how):
         "one header": b"Content-Encoding: gzip, gzip\r\n",
         "two headers": b"Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n",
         "transfer": b"Transfer-Encoding: gzip, gzip, chunked\r\n",
+        "transfer, chunked first": b"Transfer-Encoding: chunked, gzip\r\n",
+        "transfer alone": b"Transfer-Encoding: deflate\r\n",
     }[how]
-    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(twice), twice) if how == "transfer" else twice
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(twice), twice) if "chunked" in head.decode() else twice
     answer = b"HTTP/1.1 200 OK\r\n" + head + b"Connection: close\r\n\r\n" + body
     pa.refuse("FETCH", 3, serve=lambda c, _: c.sendall(answer), says="compresses")
 
