@@ -280,7 +280,7 @@ class Agent(Service):
             {
                 "listen": [f"unix:{self.socket_path}", f"127.0.0.1:{self.port}"],
                 "list": {"anchors": [str(pki.list_anchor)], "state": str(self.state), "period": 1},
-                "delivery": {"deadline_ms": 5000},
+                "delivery": {"deadline_ms": 10000},
                 "tls_ca": [str(pki.tls_ca)],
                 "lab": True,
             },
