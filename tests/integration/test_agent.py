@@ -33,7 +33,7 @@ def path(registry, cps, cert_server, cli, agent, pki, tmp_path_factory):
     p = Path()
     p.dir = tmp_path_factory.mktemp("path")
     p.registry, p.cert_server = registry(), cert_server
-    p.cps = cps(limits={"per_address": 2000})
+    p.cps = cps(limits={"per_address": 2000}, x5u={"deadline_ms": 10000})
     p.sp = p.registry.add_sp("alpha", "1234")
     reply = p.sp.put("/api/v1/account/alpha/cps/1234", {"url": p.cps.company_url("1234")})
     assert reply.status == 201, reply.body
