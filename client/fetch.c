@@ -186,7 +186,7 @@ enum sticps_err fetcher_new(struct loop *loop, const struct sticps_options *opti
     fetcher->loop = loop;
     pthread_mutex_init(&fetcher->mutex, NULL);
     fetcher->sessions = tls_sessions_new(TLS_SESSIONS_KEPT);
-    if (!fetch_shared_open(&fetcher->shared, options) || fetcher->sessions == NULL) {
+    if (!fetch_shared_open(&fetcher->shared, loop, options) || fetcher->sessions == NULL) {
         fetcher_free(fetcher);
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     }

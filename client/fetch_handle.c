@@ -165,6 +165,7 @@ static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
 static int on_close_socket(void *context, curl_socket_t fd)
 {
     struct fetch_shared *shared = context;
+    loop_closing(shared->loop, fd);
     return sockets_close(&shared->sockets, fd);
 }
 
@@ -415,9 +416,11 @@ static bool load_tls_roots(struct fetch_shared *shared)
     return true;
 }
 
-bool fetch_shared_open(struct fetch_shared *shared, const struct sticps_options *options)
+bool fetch_shared_open(struct fetch_shared *shared, struct loop *loop,
+                       const struct sticps_options *options)
 {
     const char *bundle = curl_version_info(CURLVERSION_NOW)->cainfo;
+    shared->loop = loop;
     shared->options = options;
     shared->without_bundle = bundle == NULL || access(bundle, R_OK) != 0;
     return load_tls_roots(shared);

@@ -15,6 +15,7 @@
 
 /* What all handles of a fetcher share. Zeroed: nothing yet. */
 struct fetch_shared {
+    struct loop *loop;
     const struct sticps_options *options;
     STACK_OF(X509) * tls_roots;               /* beside the system's */
     bool without_bundle;                      /* this machine has no CA bundle */
@@ -22,8 +23,8 @@ struct fetch_shared {
     atomic_ullong connected, resumed, reused; /* requests: struct fetch_counts */
 };
 
-/* False when out of memory; closed in any case. `options` outlive it. */
-bool fetch_shared_open(struct fetch_shared *shared,
+/* False when out of memory; closed in any case. `loop` and `options` outlive it. */
+bool fetch_shared_open(struct fetch_shared *shared, struct loop *loop,
                        const struct sticps_options *options) STICPS_MUST_CHECK;
 bool fetch_shared_add_roots(const struct fetch_shared *shared, X509_STORE *store); /* the same */
 void fetch_shared_close(struct fetch_shared *shared); /* no connection is open any more */

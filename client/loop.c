@@ -162,6 +162,13 @@ static bool is_unwatched(struct loop *loop, int fd)
     return false;
 }
 
+void loop_closing(struct loop *loop, int fd)
+{
+    struct epoll_event none = {0};
+    if (is_unwatched(loop, fd))
+        epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, &none);
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
 {
     struct loop *loop = context;
@@ -235,7 +242,7 @@ enum sticps_err loop_new(struct loop **out, struct sticps_error *err)
     curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
     curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(loop->multi, CURLMOPT_TIMERDATA, loop);
-    curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, 64L); /* idle ones kept */
+    curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, 256L); /* idle ones kept, of all peers */
     code = watch(loop, loop->timer_fd, err);
     if (code == STICPS_OK)
         code = watch(loop, loop->event_fd, err);

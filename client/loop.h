@@ -45,6 +45,10 @@ void loop_abandon(struct loop *loop);
 
 int loop_fd(const struct loop *loop);
 CURLM *loop_multi(struct loop *loop); /* for the loop's thread only */
+/* Before a socket of libcurl's is closed: its number may be anybody's afterwards, and a forked
+ * child's copy would keep it in the epoll set, where nothing could take it out any more. The loop's
+ * thread only. */
+void loop_closing(struct loop *loop, int fd);
 
 /* Does what is due, never waits. One thread at a time. */
 enum sticps_err loop_process(struct loop *loop, struct sticps_error *err) STICPS_MUST_CHECK;
