@@ -2,6 +2,7 @@
  * with a state directory, which other processes share. */
 #include "client/lists.h"
 
+#include "client/list.h"
 #include "common/signed_list.h"
 
 #include "tests/unit/pki.h"
@@ -37,10 +38,19 @@ struct node {
     struct lists *lists;
 };
 
+static int64_t now = NOW;
+
+static int64_t tell_time(void *ctx)
+{
+    (void)ctx;
+    return now;
+}
+
 static void start(struct node *node, const char *state_dir)
 {
     node->options = sticps_options_new();
     assert_non_null(node->options);
+    sticps_options_set_clock(node->options, tell_time, NULL);
     if (state_dir != NULL)
         assert_int_equal(sticps_options_set_state_dir(node->options, state_dir, NULL), STICPS_OK);
     gate_init(&node->gate);
@@ -238,6 +248,71 @@ static void a_reset_drops_what_is_above_it(void **state)
     stop(&node);
 }
 
+/* A list that passed all rules but the eighth. */
+static struct sticps_list *offer(struct node *node, int64_t sequence)
+{
+    char *jws = list_of(sequence, "https://a.example/");
+    struct list_candidate candidate;
+    struct sticps_list *offered = NULL;
+    assert_int_equal(list_accept_open(jws, strlen(jws), SIGNED_LIST_CPS_MAPPING, LIST_URL,
+                                      node->options, &candidate, NULL),
+                     STICPS_OK);
+    assert_int_equal(list_from_held(STICPS_LIST_CPS, jws, strlen(jws), candidate.sha256, LIST_URL,
+                                    NOW, &offered, NULL),
+                     STICPS_OK);
+    list_candidate_clear(&candidate);
+    free(jws);
+    return offered;
+}
+
+static void refuses(struct node *node, struct sticps_list *offered, enum sticps_err code)
+{
+    int64_t floor = 0;
+    assert_int_equal(lists_may_recover(node->lists, offered, &floor, NULL), code);
+    assert_int_equal(lists_recover(node->lists, offered, &floor, NULL), code);
+}
+
+/* An operator thinks about the way back for as long as it takes; what was true when the list was
+ * offered is looked at again. */
+static void a_recovery_looks_again(void **state)
+{
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/sticps-test-lists-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    struct node node, other;
+    int64_t floor = 0;
+    char *far = list_of(900, "https://a.example/");
+    start(&node, dir);
+    start(&other, dir);
+    assert_int_equal(commit(&node, far), STICPS_OK);
+    struct sticps_list *offered = offer(&node, 5);
+    assert_int_equal(lists_may_recover(node.lists, offered, &floor, NULL), STICPS_OK);
+    assert_int_equal(floor, 900);
+
+    now = NOW + 3600;
+    refuses(&node, offered, STICPS_ERR_EXP);
+    assert_int_equal(held_sequence(&node), 900);
+    now = NOW + 3599;
+    assert_int_equal(lists_recover(node.lists, offered, &floor, NULL), STICPS_OK);
+    assert_int_equal(floor, 900);
+    assert_int_equal(held_sequence(&node), 5);
+
+    /* somebody else was faster: there is nothing to recover from any more */
+    assert_int_equal(lists_reset(other.lists, STICPS_LIST_CPS, 4, &floor, NULL, NULL), STICPS_OK);
+    refuses(&node, offered, STICPS_ERR_USAGE);
+    write_state("{}");
+    refuses(&node, offered, STICPS_ERR_STATE);
+    now = NOW;
+    sticps_list_unref(offered);
+    stop(&node);
+    stop(&other);
+    free(far);
+    char path[128];
+    snprintf(path, sizeof(path), "%s/audit.log", dir);
+    unlink(path);
+    remove_state();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +320,7 @@ int main(void)
         cmocka_unit_test(rollback_between_processes),
         cmocka_unit_test(restart),
         cmocka_unit_test(a_reset_drops_what_is_above_it),
+        cmocka_unit_test(a_recovery_looks_again),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
