@@ -40,6 +40,50 @@ static void write_list(struct metrics *metrics, struct sticps_client *client, in
     sticps_list_unref(list);
 }
 
+#define DURATIONS 14 /* 4 ms to 32.8 s */
+
+static void write_durations(struct metrics *metrics, const struct sticps_stats *stats)
+{
+    struct metrics_bucket buckets[DURATIONS];
+    for (unsigned i = 0; i < DURATIONS; i++) {
+        unsigned ms = 4u << i;
+        buckets[i] =
+            (struct metrics_bucket){ms / 1000.0, sticps_stats_deliveries_within(stats, ms)};
+    }
+    metrics_histogram(metrics, "sticps_agent_delivery_duration_seconds",
+                      "From a delivery's acceptance to its end.", buckets, DURATIONS,
+                      sticps_stats_figure(stats, STICPS_STAT_DELIVERIES_ENDED),
+                      (double)sticps_stats_figure(stats, STICPS_STAT_DELIVERIES_MS) / 1000);
+}
+
+/* Since the last reload: the client is another then. */
+static void write_stats(struct metrics *metrics, struct sticps_client *client)
+{
+    static const struct {
+        const char *connection;
+        enum sticps_stat figure;
+    } rows[] = {
+        {"new", STICPS_STAT_REQUESTS_CONNECTED},
+        {"resumed", STICPS_STAT_REQUESTS_RESUMED},
+        {"kept", STICPS_STAT_REQUESTS_REUSED},
+    };
+    struct sticps_stats *stats = NULL;
+    if (sticps_stats_take(client, &stats, NULL) != STICPS_OK)
+        return;
+    write_durations(metrics, stats);
+    metrics_family(metrics, "sticps_agent_requests_total", "counter",
+                   "HTTP requests by the connection they went out on; resumed ones are new, too.");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        metrics_sample(metrics, METRICS_LABELS({"connection", rows[i].connection}),
+                       (double)sticps_stats_figure(stats, rows[i].figure));
+    unsigned paused = 0;
+    for (size_t i = 0; i < sticps_stats_cps_count(stats); i++)
+        paused += sticps_stats_cps_paused_ms(stats, i) > 0;
+    metrics_gauge(metrics, "sticps_agent_cps_paused", "CPSs that are left in peace for a while.",
+                  paused);
+    sticps_stats_free(stats);
+}
+
 void metrics_get(struct request *request)
 {
     const struct agent_thread *thread = request_state(request);
@@ -50,6 +94,7 @@ void metrics_get(struct request *request)
     metrics_gauge(metrics, "sticps_agent_deliveries_under_way",
                   "Deliveries that were queued and have not ended.",
                   (double)sticps_deliveries_under_way(client));
+    write_stats(metrics, client);
     metrics_server(metrics, thread->agent->server);
     metrics_reply(metrics, request);
 }

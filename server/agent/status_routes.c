@@ -99,6 +99,24 @@ static json_t *refresh_json(struct engine *engine)
                      "where", report_text(refresh.where), "detail", report_text(refresh.text));
 }
 
+/* Those there is something to say of. */
+static json_t *cps_json(struct sticps_client *client)
+{
+    struct sticps_stats *stats = NULL;
+    json_t *array = json_array();
+    if (sticps_stats_take(client, &stats, NULL) != STICPS_OK)
+        return array;
+    for (size_t i = 0; i < sticps_stats_cps_count(stats); i++)
+        json_array_append_new(array,
+                              json_pack("{s:o, s:i, s:i, s:I}", "name",
+                                        report_text(sticps_stats_cps_name(stats, i)), "underWay",
+                                        (int)sticps_stats_cps_under_way(stats, i), "failures",
+                                        (int)sticps_stats_cps_failures(stats, i), "pausedMs",
+                                        (json_int_t)sticps_stats_cps_paused_ms(stats, i)));
+    sticps_stats_free(stats);
+    return array;
+}
+
 void status_get(struct request *request)
 {
     const struct agent_thread *thread = request_state(request);
@@ -106,10 +124,11 @@ void status_get(struct request *request)
     const struct agent_config *config = engine_config(engine);
     unsigned under_way = sticps_deliveries_under_way(engine_client(engine));
     reply_json(request, 200,
-               json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:i, s:i}}", "status", "success",
+               json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:{s:i, s:i}}", "status", "success",
                          "version", sticps_version(), "list",
                          list_json(engine, clock_now(&thread->agent->clock)), "sources",
                          sources_json(&config->list), "refresh", refresh_json(engine), "npdb",
-                         texts_json(&config->npdb), "deliveries", "underWay", (int)under_way,
-                         "limit", (int)config->delivery.queue));
+                         texts_json(&config->npdb), "cps", cps_json(engine_client(engine)),
+                         "deliveries", "underWay", (int)under_way, "limit",
+                         (int)config->delivery.queue));
 }

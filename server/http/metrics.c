@@ -73,6 +73,20 @@ void metrics_counter(struct metrics *metrics, const char *name, const char *help
     write_sample(metrics, "", NULL, 0, (double)value);
 }
 
+void metrics_histogram(struct metrics *metrics, const char *name, const char *help,
+                       const struct metrics_bucket *buckets, size_t len, uint64_t count, double sum)
+{
+    char bound[32];
+    metrics_family(metrics, name, "histogram", help);
+    for (size_t i = 0; i < len; i++) {
+        snprintf(bound, sizeof(bound), "%.15g", buckets[i].bound);
+        write_sample(metrics, "_bucket", METRICS_LABELS({"le", bound}), (double)buckets[i].within);
+    }
+    write_sample(metrics, "_bucket", METRICS_LABELS({"le", "+Inf"}), (double)count);
+    write_sample(metrics, "_sum", NULL, 0, sum);
+    write_sample(metrics, "_count", NULL, 0, (double)count);
+}
+
 char *metrics_text(struct metrics *metrics)
 {
     if (fclose(metrics->out) != 0)

@@ -34,6 +34,16 @@ void metrics_sample(struct metrics *metrics, const struct metrics_label *labels,
 void metrics_gauge(struct metrics *metrics, const char *name, const char *help, double value);
 void metrics_counter(struct metrics *metrics, const char *name, const char *help, uint64_t value);
 
+/* A family of one histogram without labels: `count` observations that add up to `sum`, and how many
+ * of them were at most each `bound`, which rise. */
+struct metrics_bucket {
+    double bound;
+    uint64_t within;
+};
+void metrics_histogram(struct metrics *metrics, const char *name, const char *help,
+                       const struct metrics_bucket *buckets, size_t len, uint64_t count,
+                       double sum);
+
 /* The server's own families, the threads summed: requests by listener, route and class of status,
  * their durations, connections, requests over a rate. */
 void metrics_server(struct metrics *metrics, const struct server *server);

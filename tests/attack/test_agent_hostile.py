@@ -102,6 +102,8 @@ def test_a_cps_that_is_down(pa, pki, served, free_port):
     for _ in range(10):
         assert agent.deliver(token(pki, "bad")).status == 202
     wait_until(lambda: agent.outcome(token(pki, "bad"))["code"] == "PAUSED", 20, what="the CPS left in peace")
+    [cps] = [cps for cps in agent.status()["cps"] if cps["pausedMs"] > 0]
+    assert cps["failures"] >= 5 and cps["underWay"] == 0
     assert agent.outcome(token(pki))["code"] == "OK"
 
 

@@ -274,10 +274,18 @@ def test_ready_and_why_not(path, agent):
 
 
 def test_metrics(path):
+    path.agent.resolve(DEST)
     page = Page(path.agent.api.get("/metrics").body.decode())
     assert page.families["sticps_agent_list_entries"]["samples"][("sticps_agent_list_entries", frozenset())] == 1
     for name in ("list_sequence", "list_left_seconds", "list_age_seconds", "deliveries_under_way", "events_total"):
         assert f"sticps_agent_{name}" in page.families
+    durations = page.families["sticps_agent_delivery_duration_seconds"]["samples"]
+    count = durations[("sticps_agent_delivery_duration_seconds_count", frozenset())]
+    within = [value for (name, labels), value in durations.items() if name.endswith("_bucket")]
+    assert within == sorted(within) and within[-1] == count
+    requests = page.families["sticps_agent_requests_total"]["samples"]
+    assert {dict(labels)["connection"] for _, labels in requests} == {"new", "resumed", "kept"}
+    assert "sticps_agent_cps_paused" in page.families
     requests = page.families["sticps_http_requests_total"]["samples"]
     assert any(("route", "/v1/resolve/{tn}") in labels for _, labels in requests)
 
