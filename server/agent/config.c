@@ -191,22 +191,34 @@ static bool is_local(const char *address)
     return inet_pton(AF_INET6, host + 1, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
+static enum sticps_err check_address(const struct agent_config *config, const char *address,
+                                     const char *path, struct sticps_error *err)
+{
+    if (strncmp(address, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0 &&
+        address[strlen(UNIX_PREFIX)] != '/')
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "listen: %s: a socket's path must be absolute: unix:/path", address);
+    if (!is_local(address) && config->allow_remote != AGENT_YES)
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "listen: %s is no loopback address, and whoever reaches the agent can deliver "
+                    "in your name, for it asks nobody who he is; write 127.0.0.1:port or "
+                    "unix:/path, or allow_remote: true where the network itself keeps strangers "
+                    "out",
+                    address);
+    return STICPS_OK;
+}
+
 static enum sticps_err check_listen(const struct agent_config *config, const char *path,
                                     struct sticps_error *err)
 {
+    enum sticps_err code = STICPS_OK;
     if (config->listen.count == 0)
         return fail(err, STICPS_ERR_USAGE, path,
                     "listen is missing: name a socket (unix:/run/sticps-agent/agent.sock) or a "
                     "loopback address (127.0.0.1:8085)");
-    for (unsigned i = 0; i < config->listen.count; i++)
-        if (!is_local(config->listen.items[i]) && config->allow_remote != AGENT_YES)
-            return fail(err, STICPS_ERR_USAGE, path,
-                        "listen: %s is no loopback address, and whoever reaches the agent can "
-                        "deliver in your name, for it asks nobody who he is; write "
-                        "127.0.0.1:port or unix:/path, or allow_remote: true where the network "
-                        "itself keeps strangers out",
-                        config->listen.items[i]);
-    return STICPS_OK;
+    for (unsigned i = 0; i < config->listen.count && code == STICPS_OK; i++)
+        code = check_address(config, config->listen.items[i], path, err);
+    return code;
 }
 
 static enum sticps_err check_mode(const struct agent_config *config, const char *path,

@@ -557,6 +557,8 @@ def test_addresses_of_this_machine(path, agent, address):
     "change, named",
     [
         ({"listen": None}, "listen is missing"),
+        ({"listen": ["unix:"]}, "unix:: a socket's path must be absolute"),
+        ({"listen": ["unix:run/agent.sock"]}, "unix:run/agent.sock: a socket's path must be absolute"),
         ({"list": {"state": None}}, "list.state is missing"),
         ({"list": {"anchors": None}}, "list.anchors is missing"),
         ({"list": {"crl": {"file": "x"}}}, "list.crl"),
