@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what is missing (as root), builds, and runs every test: unit (ctest), integration and attack
-# (pytest), under one private PostgreSQL. The last line says "N passed, N failed"; exit 0 only when
-# something ran and nothing failed.
+# (pytest), under a private PostgreSQL. The last line says "N passed, N failed"; exit 0 only when
+# something ran and nothing failed. Integration and attack tests run side by side, but one after the other
+# when pytest gets arguments.
 #
 #   test.sh [--preset release|debug|asan|tsan|coverage] [--only unit|integration] [--no-install] [-- PYTEST ARGUMENTS]
 #
@@ -11,7 +12,7 @@
 set -eu
 
 usage() {
-    sed -n '2,10s/^# \{0,1\}//p' "$0"
+    sed -n '2,11s/^# \{0,1\}//p' "$0"
     exit "$1"
 }
 
@@ -37,7 +38,18 @@ python=/usr/bin/python3
 build=$root/build/$preset
 results=$build/results
 
-if [ "${STICPS_TEST_INSIDE:-}" != yes ]; then
+# Runs this script again for the tests of KIND, with a PostgreSQL of their own. It ends with 0 whatever the tests
+# say, which report through $results: at any other status pg_virtualenv prints the whole server log.
+under_postgresql() {
+    kind=$1
+    shift
+    # A port of its own: left to choose, two runs that start together choose the same.
+    port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    STICPS_TEST_INSIDE=$kind pg_virtualenv -t -c "--port=$port" -o max_connections=200 \
+        "$root/packaging/test.sh" --preset "$preset" -- "$@"
+}
+
+if [ -z "${STICPS_TEST_INSIDE:-}" ]; then
     cd "$root"
     mkdir -p "$results"
     rm -f "$results"/*.xml
@@ -58,21 +70,29 @@ if [ "${STICPS_TEST_INSIDE:-}" != yes ]; then
     cmake --build "$build" >"$results/build.log" 2>&1 || { tail -60 "$results/build.log" >&2; exit 1; }
     echo "   built in $(($(date +%s) - started)) s, packages included"
 
-    # The tests report through $results, and the run under pg_virtualenv always ends with 0: at any other
-    # status it prints the whole server log.
-    # A port of its own: left to choose, two runs that start together choose the same.
-    port=$(python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    STICPS_TEST_INSIDE=yes pg_virtualenv -t -c "--port=$port" -o max_connections=200 \
-        "$root/packaging/test.sh" --preset "$preset" --only $only -- "$@" || {
-        echo "0 passed, 1 failed"
-        exit 1
-    }
+    runners=
+    if [ $only != integration ]; then
+        runners=unit
+        under_postgresql unit || true
+    fi
+    if [ $only != unit ] && [ $# -gt 0 ]; then
+        runners="$runners pytest"
+        under_postgresql pytest "$@" || true
+    elif [ $only != unit ]; then
+        runners="$runners integration attack"
+        under_postgresql attack >"$results/attack.log" 2>&1 &
+        attack=$!
+        under_postgresql integration || true
+        wait $attack || true
+        cat "$results/attack.log"
+    fi
     whole=no
     [ "$only" != all ] || [ $# -gt 0 ] || whole=yes
     if [ "$preset" = coverage ]; then
         $python "$root/packaging/coverage.py" "$root" "$build" $whole
     fi
-    exec $python "$root/packaging/test_totals.py" "$results" "$only"
+    # shellcheck disable=SC2086
+    exec $python "$root/packaging/test_totals.py" "$results" $runners
 fi
 
 # ---- under pg_virtualenv ----
@@ -87,16 +107,16 @@ export LSAN_OPTIONS="suppressions=$root/tests/lsan.supp:print_suppressions=0"
 export TSAN_OPTIONS="halt_on_error=1"
 [ ! -e "$root/tests/tsan.supp" ] || TSAN_OPTIONS="$TSAN_OPTIONS:suppressions=$root/tests/tsan.supp"
 
-if [ "$only" != integration ]; then
-    echo "== unit tests (ctest)"
+kind=$STICPS_TEST_INSIDE
+echo "== $kind tests"
+if [ "$kind" = unit ]; then
     ctest --test-dir "$build" --output-on-failure --no-tests=error -j 2 --timeout 300 \
         --output-junit "$results/unit.xml" || true
+    exit 0
 fi
-if [ "$only" != unit ]; then
-    echo "== integration and attack tests (pytest)"
-    # packaging/pki.sh and the daemons are driven from here
-    cd "$root"
-    $python -m pytest -p no:cacheprovider -q -ra --tb=short --junitxml="$results/integration.xml" \
-        tests/integration tests/attack "$@" || true
-fi
+case $kind in pytest) folders="tests/integration tests/attack" ;; *) folders=tests/$kind ;; esac
+# packaging/pki.sh and the daemons are driven from here
+cd "$root"
+# shellcheck disable=SC2086
+$python -m pytest -p no:cacheprovider -q -ra --tb=short --junitxml="$results/$kind.xml" $folders "$@" || true
 exit 0

@@ -1,4 +1,4 @@
-"""Adds up the runners' JUnit reports: usage test_totals.py RESULTS unit|integration|all.
+"""Adds up the runners' JUnit reports: usage test_totals.py RESULTS RUNNER...
 
 Prints what failed, then "N passed, N failed" alone on the last line. Exit 1 when anything failed, or when a
 runner that should have run left no report or ran nothing."""
@@ -23,9 +23,8 @@ def read(path):
 
 
 def main():
-    results, only = Path(sys.argv[1]), sys.argv[2]
+    results, runners = Path(sys.argv[1]), sys.argv[2:]
     passed, failed = 0, []
-    runners = ["unit", "integration"] if only == "all" else [only]
     if (results / "coverage.xml").exists():
         runners.append("coverage")
     for runner in runners:

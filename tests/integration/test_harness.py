@@ -73,8 +73,9 @@ def test_code_wants_a_whole_problem_body():
             _ = Reply(404, headers, body).code
 
 
-def totals(folder, only="all"):
-    done = subprocess.run([sys.executable, str(ROOT / "packaging/test_totals.py"), str(folder), only],
+def totals(folder, *runners):
+    done = subprocess.run([sys.executable, str(ROOT / "packaging/test_totals.py"), str(folder),
+                           *(runners or ("unit", "integration"))],
                           capture_output=True, text=True, check=False)
     return done.returncode, done.stdout.splitlines()[-1]
 
