@@ -64,11 +64,14 @@ class Postgres:
             user = pwd.getpwnam("postgres")
             os.chown(path, user.pw_uid, user.pw_gid)
 
-    def _run(self, *argv):
-        done = subprocess.run(
+    def _call(self, *argv):
+        return subprocess.run(
             self._where(*_as_postgres([str(_binaries() / argv[0]), *map(str, argv[1:])])), capture_output=True,
             text=True, timeout=120, cwd="/", env={**os.environ, "PGPASSWORD": PASSWORD, "LC_ALL": "C.UTF-8"}, check=False,
         )
+
+    def _run(self, *argv):
+        done = self._call(*argv)
         assert done.returncode == 0, f"{argv}: {done.stderr}{done.stdout}"
 
     # ---- life ----
@@ -202,6 +205,9 @@ class Postgres:
         """Becomes, from nothing, a standby of `primary`, under the name `standby`."""
         self.kill()
         shutil.rmtree(self.data, ignore_errors=True)
+        # a host that was unplugged may be remembered as away for a second or two
+        wait_until(lambda: self._call("pg_isready", "-h", primary.address, "-p", primary.port).returncode == 0, 30,
+                   what="the way to the primary")
         self._run("pg_basebackup", "-D", self.data, "-c", "fast", "-X", "stream", "-R", "--no-sync",
                   "-d", f"host={primary.address} port={primary.port} user={SUPERUSER} application_name=standby")
         self.start()
