@@ -114,6 +114,12 @@ static void what_is_not_right_is_refused(void **unused)
         {"\"jws\": \"a.b.5\"", "\"jws\": []", "jws"},
         {"\"held\": {", "\"holds\": {", "held"},
         {"\"sha256\": ", "\"SHA256\": ", "sha256"},
+        {"\"sha256\": ", "\"sha256\": 5, \"x\": ", "sha256"},
+        {"\"sha256\": \"", "\"sha256\": \"0", "sha256"},
+        {"\"jws\": ", "\"JWS\": ", "jws"},
+        {"\"jws\": \"a.b.5\"", "\"jws\": {\"a\": 1}", "jws"},
+        {"\"accepted\": [", "\"accepted\": 1, \"x\": [", "accepted"},
+        {"\"held\": {", "\"held\": 1, \"x\": {", "held"},
     };
     (void)unused;
     char *text = text_of_two();
@@ -129,6 +135,21 @@ static void what_is_not_right_is_refused(void **unused)
         free(bad);
     }
     free(text);
+}
+
+/* 64 digits, and one character more. */
+static void a_hash_that_goes_on_is_refused(void **unused)
+{
+    (void)unused;
+    char *text = text_of_two(), *more = NULL;
+    char *hash = strstr(text, "\"sha256\": \"") + strlen("\"sha256\": \"");
+    assert_true(asprintf(&more, "%.*sg%s", (int)(hash + 64 - text), text, hash + 64) > 0);
+    struct list_state state = {0};
+    struct sticps_error err = {0};
+    assert_int_equal(list_json_read(more, strlen(more), &state, &err), STICPS_ERR_STATE);
+    assert_string_equal(err.where, "sha256");
+    free(text);
+    free(more);
 }
 
 /* The held list's own hash, that of its sequence, and the text: all three are one. */
@@ -262,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(what_is_not_right_is_refused),
+        cmocka_unit_test(a_hash_that_goes_on_is_refused),
         cmocka_unit_test(hashes_that_differ_are_refused),
         cmocka_unit_test(a_text_that_is_no_signed_list_is_refused),
         cmocka_unit_test(a_list_that_was_not_accepted_is_refused),

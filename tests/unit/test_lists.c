@@ -223,6 +223,45 @@ static void restart(void **state)
     remove_state();
 }
 
+static void replace_all(char *text, const char *from, char to)
+{
+    for (char *at = text; (at = strstr(at, from)) != NULL; at++)
+        at[strlen(from) - 1] = to;
+}
+
+/* A state that says of its list what the list does not say of itself. */
+static void claims_that_were_not_signed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from;
+        char to;
+    } rows[] = {{"\"sequence\": 5", '6'}, {"\"exp\": 1", '2'}};
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(dir, sizeof(dir), "/tmp/sticps-test-lists-XXXXXX");
+        assert_non_null(mkdtemp(dir));
+        struct node node;
+        char path[128], text[4096] = "";
+        char *five = list_of(5, "https://a.example/");
+        start(&node, dir);
+        assert_int_equal(commit(&node, five), STICPS_OK);
+        stop(&node);
+        snprintf(path, sizeof(path), "%s/cps-list.json", dir);
+        FILE *file = fopen(path, "r");
+        assert_non_null(file);
+        assert_true(fread(text, 1, sizeof(text) - 1, file) < sizeof(text) - 1);
+        fclose(file);
+        replace_all(text, "\"floor\": 5", '6');
+        replace_all(text, rows[i].from, rows[i].to);
+        write_state(text);
+        start(&node, dir);
+        assert_int_equal(lists_load(node.lists, STICPS_LIST_CPS, NULL), STICPS_ERR_STATE);
+        stop(&node);
+        free(five);
+        remove_state();
+    }
+}
+
 /* The operator's word lowers the floor, never raises it. */
 static void a_reset_drops_what_is_above_it(void **state)
 {
@@ -319,6 +358,7 @@ int main(void)
         cmocka_unit_test(rollback_in_memory),
         cmocka_unit_test(rollback_between_processes),
         cmocka_unit_test(restart),
+        cmocka_unit_test(claims_that_were_not_signed),
         cmocka_unit_test(a_reset_drops_what_is_above_it),
         cmocka_unit_test(a_recovery_looks_again),
     };

@@ -1,6 +1,7 @@
 /* json_doc, and strict_json over it; jansson's own parser is the independent judge of what is JSON.
  */
 #include "common/json_doc.h"
+#include "common/json_string.h"
 #include "common/strict_json.h"
 
 #include <setjmp.h>
@@ -460,6 +461,18 @@ static void test_reals(void **state)
         setlocale(LC_NUMERIC, "C");
 }
 
+static void test_utf8(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"", "a/b", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x93\x9e"};
+    static const char *const bad[] = {"\xff",     "a\x80",        "\xc3",
+                                      "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        assert_true(json_string_is_utf8(good[i]));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(json_string_is_utf8(bad[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -468,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_numbers),     cmocka_unit_test(test_walk),
         cmocka_unit_test(test_object_only), cmocka_unit_test(test_many_keys),
         cmocka_unit_test(test_reals),       cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
