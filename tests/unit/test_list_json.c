@@ -83,6 +83,8 @@ static char *changed(const char *text, const char *from, const char *to)
     return out;
 }
 
+#define ZEROS "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0"
+
 static void what_is_not_right_is_refused(void **unused)
 {
     static const struct {
@@ -114,7 +116,8 @@ static void what_is_not_right_is_refused(void **unused)
         {"\"jws\": \"a.b.5\"", "\"jws\": []", "jws"},
         {"\"held\": {", "\"holds\": {", "held"},
         {"\"sha256\": ", "\"SHA256\": ", "sha256"},
-        {"\"sha256\": ", "\"sha256\": 5, \"x\": ", "sha256"},
+        {"\"sha256\": ", "\"sha256\": [" ZEROS "," ZEROS "," ZEROS "," ZEROS "], \"x\": ",
+         "sha256"},
         {"\"sha256\": \"", "\"sha256\": \"0", "sha256"},
         {"\"jws\": ", "\"JWS\": ", "jws"},
         {"\"jws\": \"a.b.5\"", "\"jws\": {\"a\": 1}", "jws"},

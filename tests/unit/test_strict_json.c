@@ -464,13 +464,13 @@ static void test_reals(void **state)
 static void test_utf8(void **state)
 {
     (void)state;
-    static const char *const good[] = {"", "a/b", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x93\x9e"};
-    static const char *const bad[] = {"\xff",     "a\x80",        "\xc3",
-                                      "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80"};
-    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
-        assert_true(json_string_is_utf8(good[i]));
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_false(json_string_is_utf8(bad[i]));
+    static const char *const whole[] = {"", "a/b", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x93\x9e"};
+    static const char *const broken[] = {"\xff",     "a\x80",        "\xc3",
+                                         "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80"};
+    for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
+        assert_true(json_string_is_utf8(whole[i]));
+    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+        assert_false(json_string_is_utf8(broken[i]));
 }
 
 int main(void)
