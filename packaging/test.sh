@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what is missing (as root), builds, and runs every test: unit (ctest), integration and attack
 # (pytest), under a private PostgreSQL. The last line says "N passed, N failed"; exit 0 only when
-# something ran and nothing failed. Integration and attack tests run side by side, but one after the other
-# when pytest gets arguments.
+# something ran and nothing failed. The integration tests of the registry, the others and the attack tests run
+# side by side, for they mostly wait; one after the other when pytest gets arguments.
 #
 #   test.sh [--preset release|debug|asan|tsan|coverage] [--only unit|integration] [--no-install] [-- PYTEST ARGUMENTS]
 #
@@ -79,12 +79,12 @@ if [ -z "${STICPS_TEST_INSIDE:-}" ]; then
         runners="$runners pytest"
         under_postgresql pytest "$@" || true
     elif [ $only != unit ]; then
-        runners="$runners integration attack"
+        runners="$runners integration registry attack"
+        under_postgresql registry >"$results/registry.log" 2>&1 &
         under_postgresql attack >"$results/attack.log" 2>&1 &
-        attack=$!
         under_postgresql integration || true
-        wait $attack || true
-        cat "$results/attack.log"
+        wait
+        cat "$results/registry.log" "$results/attack.log"
     fi
     whole=no
     [ "$only" != all ] || [ $# -gt 0 ] || whole=yes
@@ -114,9 +114,14 @@ if [ "$kind" = unit ]; then
         --output-junit "$results/unit.xml" || true
     exit 0
 fi
-case $kind in pytest) folders="tests/integration tests/attack" ;; *) folders=tests/$kind ;; esac
 # packaging/pki.sh and the daemons are driven from here
 cd "$root"
+case $kind in
+registry) paths=$(echo tests/integration/test_registry_*.py) ;;
+integration) paths=$(find tests/integration -name 'test_*.py' ! -name 'test_registry_*' | sort) ;;
+attack) paths=tests/attack ;;
+*) paths="tests/integration tests/attack" ;;
+esac
 # shellcheck disable=SC2086
-$python -m pytest -p no:cacheprovider -q -ra --tb=short --junitxml="$results/$kind.xml" $folders "$@" || true
+$python -m pytest -p no:cacheprovider -q -ra --tb=short --junitxml="$results/$kind.xml" $paths "$@" || true
 exit 0
