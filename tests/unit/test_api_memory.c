@@ -14,7 +14,9 @@
 #include "tests/unit/tls_server.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <jansson.h>
+#include <sys/stat.h>
 
 /* ---- memory that fails on demand, and is counted ---- */
 
@@ -131,7 +133,7 @@ static char *curl_strdup(const char *text)
 static struct tls_server *lists, *certs, *cps;
 static char dir[64], state_dir[80], npdb_path[96], csv_path[96], key_path[96], anchor_path[96];
 static char override_path[96];
-static char list_url[96], chain_url[96], cps_url[96], registry[64], *list_text, *token;
+static char list_url[96], chain_url[96], cps_url[96], registry[64], *list_text, *far_text, *token;
 static int64_t now = PKI_NOW;
 static struct sticps_client *client;
 
@@ -165,6 +167,9 @@ static void make_lists(void)
     tls_server_answer(certs, "", chain_pem);
     assert_int_equal(signed_list_build(entries, 1, 7, PKI_NOW + LIST_LIFE, chain_url, key,
                                        &list_text, &len, NULL),
+                     STICPS_OK);
+    assert_int_equal(signed_list_build(entries, 1, 900, PKI_NOW + LIST_LIFE, chain_url, key,
+                                       &far_text, &len, NULL),
                      STICPS_OK);
     tls_server_answer(lists, "", list_text);
     snprintf(key_path, sizeof(key_path), "%s/key.pem", dir);
@@ -212,6 +217,8 @@ static enum sticps_err fill(struct sticps_options *options)
         code = sticps_options_add_x5u_host(options, "certs.example", NULL);
     if (code == STICPS_OK)
         code = sticps_options_add_cps_port(options, 8443, NULL);
+    if (code == STICPS_OK)
+        code = sticps_options_add_list_url(options, STICPS_LIST_CPS, list_url, NULL);
     if (code == STICPS_OK)
         code = sticps_options_set_override_file(options, override_path, NULL);
     if (code == STICPS_OK)
@@ -303,6 +310,48 @@ static enum sticps_err call_fetch(void)
     }
     sticps_list_unref(list);
     return code;
+}
+
+static enum sticps_err call_refresh(void)
+{
+    struct sticps_list *list = NULL;
+    enum sticps_err code = sticps_list_reset(client, STICPS_LIST_CPS, 0, NULL, NULL, NULL);
+    sticps_x5u_forget(client, chain_url);
+    if (code == STICPS_OK)
+        code = sticps_list_refresh_wait(client, STICPS_LIST_CPS, &list, NULL, NULL, NULL);
+    sticps_list_unref(list);
+    return code;
+}
+
+/* The floor is driven far ahead, and comes back. */
+static enum sticps_err call_recover(void)
+{
+    struct sticps_list *list = NULL, *offered = NULL;
+    int64_t floor = 0;
+    enum sticps_err code = sticps_list_reset(client, STICPS_LIST_CPS, 0, NULL, NULL, NULL);
+    tls_server_answer(lists, "", far_text);
+    if (code == STICPS_OK)
+        code = sticps_list_refresh_wait(client, STICPS_LIST_CPS, &list, NULL, NULL, NULL);
+    tls_server_answer(lists, "", list_text);
+    if (code == STICPS_OK)
+        code = sticps_list_offer_wait(client, STICPS_LIST_CPS, &offered, NULL);
+    if (code == STICPS_OK)
+        code = sticps_list_recover(client, offered, &floor, NULL);
+    if (code == STICPS_OK) {
+        assert_int_equal(floor, 900);
+        assert_int_equal(sticps_list_sequence(offered), 7);
+    }
+    sticps_list_unref(list);
+    sticps_list_unref(offered);
+    return code;
+}
+
+/* The file of anchors is read again. */
+static enum sticps_err call_reload(void)
+{
+    tls_server_pause(20); /* file times go by the kernel's ticks */
+    assert_int_equal(utimensat(AT_FDCWD, anchor_path, NULL, 0), 0);
+    return sticps_client_reload(client, NULL);
 }
 
 static enum sticps_err call_load(void)
@@ -452,14 +501,25 @@ static const struct call {
     enum sticps_err (*call)(void);
     enum sticps_err expected;
 } calls[] = {
-    {"options", call_options, STICPS_OK},   {"client", call_client, STICPS_OK},
-    {"build", call_build, STICPS_OK},       {"open", call_open, STICPS_OK},
-    {"set npdb", call_set_npdb, STICPS_OK}, {"fetch", call_fetch, STICPS_OK},
-    {"load", call_load, STICPS_OK},         {"x5u", call_x5u, STICPS_OK},
-    {"resolve", call_resolve, STICPS_OK},   {"deliver", call_deliver, STICPS_OK},
-    {"inbox", call_inbox, STICPS_OK},       {"refused", call_refused, STICPS_ERR_REJECTED},
-    {"retrieve", call_retrieve, STICPS_OK}, {"provision", call_provision, STICPS_OK},
-    {"stats", call_stats, STICPS_OK},       {"challenged", call_challenged, STICPS_OK},
+    {"options", call_options, STICPS_OK},
+    {"client", call_client, STICPS_OK},
+    {"build", call_build, STICPS_OK},
+    {"open", call_open, STICPS_OK},
+    {"set npdb", call_set_npdb, STICPS_OK},
+    {"fetch", call_fetch, STICPS_OK},
+    {"refresh", call_refresh, STICPS_OK},
+    {"recover", call_recover, STICPS_OK},
+    {"reload", call_reload, STICPS_OK},
+    {"load", call_load, STICPS_OK},
+    {"x5u", call_x5u, STICPS_OK},
+    {"resolve", call_resolve, STICPS_OK},
+    {"deliver", call_deliver, STICPS_OK},
+    {"inbox", call_inbox, STICPS_OK},
+    {"refused", call_refused, STICPS_ERR_REJECTED},
+    {"retrieve", call_retrieve, STICPS_OK},
+    {"provision", call_provision, STICPS_OK},
+    {"stats", call_stats, STICPS_OK},
+    {"challenged", call_challenged, STICPS_OK},
 };
 
 /* ---- the sweep ---- */
@@ -563,6 +623,7 @@ static int tear_down(void **state)
     tls_server_stop(certs);
     tls_server_stop(cps);
     free(list_text);
+    free(far_text);
     free(token);
     snprintf(command, sizeof(command), "rm -r '%s'", dir);
     return system(command) == 0 ? 0 : -1;
