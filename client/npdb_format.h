@@ -1,27 +1,35 @@
-/* The portability file, version 1, as npdb_write makes it and npdb_reader maps it;
+/* The portability file, version 2, as npdb_write makes it and npdb_reader maps it;
  * docs/npdb-format.md describes it byte by byte. Integers are little-endian and read with the
  * functions below, so that neither alignment nor the host's byte order matters.
  *
- *   header   128 bytes
- *   owners   16 bytes each: LRN key (0: none), SPC text (zeros: nobody)
- *   ports    hash table, 12 bytes a slot: tn_key of the number (0: free), index of its owner
- *   blocks   the same, keyed by the prefix
+ *   header    256 bytes
+ *   blocks    the thousands that have ported numbers, see npdb_block.h
+ *   index     pages of 8,000 slots, one slot for each NPA-NXX-X of an NPA
+ *   npas      800 entries, one for each NPA from 200 on
+ *   palettes  for each NPA the owners that its blocks name
+ *   prefixes  the rows of blocks as they were given, and the ported numbers outside +1
+ *   owners    LRN and SPC
  */
 #ifndef CLIENT_NPDB_FORMAT_H
 #define CLIENT_NPDB_FORMAT_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define NPDB_MAGIC "STICNPDB"
-#define NPDB_VERSION 1
-#define NPDB_HEADER_SIZE 128
-#define NPDB_OWNER_SIZE 16
-#define NPDB_SLOT_SIZE 12
-#define NPDB_MAX_COUNT 0xffffffffu /* entries of a section */
-#define NPDB_MAX_PROBES 65536      /* slots that a reader is willing to look at for one key */
+#define NPDB_VERSION 2
+#define NPDB_HEADER_SIZE 256
 
-enum npdb_section { NPDB_OWNERS, NPDB_PORTS, NPDB_BLOCKS, NPDB_SECTIONS };
+enum npdb_section {
+    NPDB_BLOCKS,
+    NPDB_INDEX,
+    NPDB_NPAS,
+    NPDB_PALETTES,
+    NPDB_PREFIXES,
+    NPDB_OWNERS,
+    NPDB_SECTIONS
+};
 
 /* Offsets in the header. */
 enum {
@@ -29,25 +37,68 @@ enum {
     NPDB_AT_VERSION = 8,
     NPDB_AT_HEADER_SIZE = 12,
     NPDB_AT_FILE_SIZE = 16,
-    NPDB_AT_SECTIONS = 24, /* three times: offset 8, count 4, CRC 4 */
-    NPDB_SECTION_SIZE = 16,
-    NPDB_AT_PORTS_USED = 72,
-    NPDB_AT_BLOCKS_USED = 76,
-    NPDB_AT_PORTS_PROBES = 80,
-    NPDB_AT_BLOCKS_PROBES = 84,
-    NPDB_AT_LENGTHS = 88, /* bit n: there are prefixes of n digits */
-    NPDB_AT_ZERO = 92,
-    NPDB_AT_CRC = 124 /* of the header before it */
+    NPDB_AT_SEQUENCE = 24,    /* what the builder was told; 0 when nothing */
+    NPDB_AT_PORTS = 32,       /* ported and toll-free numbers of the North American plan */
+    NPDB_AT_BLOCK_COUNT = 40, /* blocks in the section */
+    NPDB_AT_SECTIONS = 48,    /* for each: offset 8, size 8, CRC 4, zero 4 */
+    NPDB_SECTION_SIZE = 24,
+    NPDB_AT_ZERO = 192,
+    NPDB_AT_CRC = 252 /* of the header before it */
 };
+
+/* A slot of the index: an owner for the whole thousand, or where its block lies. */
+#define NPDB_SLOT_SIZE 4u
+#define NPDB_SLOT_BLOCK 0x80000000u /* the other bits: offset in the file / 8 */
+#define NPDB_PAGE_SLOTS 8000u       /* (NXX - 200) * 10 + X */
+#define NPDB_PAGE_SIZE (NPDB_PAGE_SLOTS * NPDB_SLOT_SIZE)
+
+/* An entry of npas: page of the index, counted from 1 (0: none), owner of every number when there
+ * is no page, first entry and number of entries in palettes. */
+#define NPDB_NPA_SIZE 16u
+#define NPDB_NPA_COUNT 800u
+
+#define NPDB_PALETTE_ENTRY_SIZE 4u /* index in owners */
+#define NPDB_MAX_PALETTE 65535u    /* entries for one NPA */
+
+/* An entry of prefixes: key, index in owners. Sorted by key, each key once. */
+#define NPDB_PREFIX_SIZE 12u
+
+/* An entry of owners: tn_key of the LRN (0: none), SPC text (zeros: nobody). The first two are
+ * empty and mean what follows; the others are sorted. */
+#define NPDB_OWNER_SIZE 16u
+#define NPDB_OWNER_UNKNOWN 0u /* no row says anything of the number */
+#define NPDB_OWNER_NOBODY 1u  /* a row says that nobody has it */
+#define NPDB_FIRST_OWNER 2u
+#define NPDB_MAX_OWNERS 0x100000u
+
+/* Blocks are found by offset / 8 in 31 bits. */
+#define NPDB_MAX_BLOCKS_END (UINT64_C(8) << 31)
+
+static inline uint32_t npdb_get16(const unsigned char *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
+}
 
 static inline uint32_t npdb_get32(const unsigned char *p)
 {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint32_t v;
+    memcpy(&v, p, sizeof(v));
+    return v;
+#else
+    return npdb_get16(p) | npdb_get16(p + 2) << 16;
+#endif
 }
 
 static inline uint64_t npdb_get64(const unsigned char *p)
 {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    uint64_t v;
+    memcpy(&v, p, sizeof(v));
+    return v;
+#else
     return npdb_get32(p) | (uint64_t)npdb_get32(p + 4) << 32;
+#endif
 }
 
 static inline void npdb_put32(unsigned char *p, uint32_t v)
@@ -62,15 +113,14 @@ static inline void npdb_put64(unsigned char *p, uint64_t v)
     npdb_put32(p + 4, (uint32_t)(v >> 32));
 }
 
-/* The slot where the search for a key starts, out of `slots` (not 0). The high half of the mixed
- * key (the finalizer of splitmix64) is scaled to the table, so that it need not be a power of two.
- */
-static inline uint32_t npdb_home(uint64_t key, uint32_t slots)
+/* The key of a row of prefixes: the digits, filled up with zeros to 15 of them, then how many they
+ * are, then 1 for a ported number and 0 for a prefix. So a prefix sorts before everything that
+ * starts with it. `value` is the digits as a decimal number; 1 <= len <= 15. */
+static inline uint64_t npdb_prefix_key(uint64_t value, unsigned len, unsigned ported)
 {
-    key = (key ^ key >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    key = (key ^ key >> 27) * UINT64_C(0x94d049bb133111eb);
-    key ^= key >> 31;
-    return (uint32_t)((key >> 32) * slots >> 32);
+    for (unsigned i = len; i < 15; i++)
+        value *= 10;
+    return value << 5 | (uint64_t)len << 1 | ported;
 }
 
 #endif

@@ -1,6 +1,6 @@
 #include "client/npdb_owners.h"
 
-#include "client/npdb_format.h"
+#include "client/npdb_format1.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "client/npdb_reader.h"
 
 #include "client/crc32c.h"
-#include "client/npdb_format.h"
+#include "client/npdb_format1.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 #ifndef CLIENT_NPDB_WRITE_H
 #define CLIENT_NPDB_WRITE_H
 
-#include "client/npdb_format.h"
+#include "client/npdb_format1.h"
 #include "client/npdb_owners.h"
 #include "client/npdb_rows.h"
 #include "common/error.h"

@@ -1,6 +1,6 @@
 /* client/npdb_reader: whatever the file, opening and looking up stay inside it and end. */
 #include "client/crc32c.h"
-#include "client/npdb_format.h"
+#include "client/npdb_format1.h"
 #include "client/npdb_reader.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The bytes of a portability file: they are those of docs/npdb-format.md, and a reader that meets
  * any others refuses them or stays inside them. */
 #include "client/crc32c.h"
-#include "client/npdb_format.h"
+#include "client/npdb_format1.h"
 #include "tests/unit/npdb_fixture.h"
 
 #include <fcntl.h>
