@@ -49,6 +49,8 @@ static enum sticps_err make_parts(struct sticps_client *client, struct sticps_er
         code = x5u_cache_new(client->fetcher, options, &client->events, &client->x5u, err);
     if (code == STICPS_OK)
         code = deliverer_new(client, &client->deliverer, err);
+    if (code == STICPS_OK)
+        code = sticps_client_set_npdb(client, NULL, 0, err); /* what is asked besides the files */
     client->list_source = (struct list_source){
         .options = options,
         .anchors = client->anchors,
@@ -92,15 +94,6 @@ enum sticps_err sticps_client_new(const struct sticps_options *options, struct s
     else
         sticps_client_free(client);
     return code;
-}
-
-static void number_sources_free(struct number_sources *sources)
-{
-    if (sources == NULL)
-        return;
-    for (size_t i = 0; i < sources->len; i++)
-        number_source_free(sources->items[i]);
-    free(sources);
 }
 
 enum sticps_err client_check(const struct sticps_client *client, struct sticps_error *err)
@@ -185,35 +178,16 @@ void sticps_client_stop_thread(struct sticps_client *client)
 
 /* ---- portability ---- */
 
-static enum sticps_err open_source(const char *path, struct number_source **out,
-                                   struct sticps_error *err)
-{
-    struct npdb *npdb = NULL;
-    enum sticps_err code = npdb_open(path, NPDB_CHECK_HEADER, &npdb, err);
-    if (code != STICPS_OK)
-        return code;
-    code = number_source_npdb(npdb, out, err);
-    if (code != STICPS_OK)
-        npdb_close(npdb);
-    return code;
-}
-
 enum sticps_err sticps_client_set_npdb(struct sticps_client *client, const char *const *paths,
                                        size_t count, struct sticps_error *err)
 {
     enum sticps_err code = client_check(client, err);
     if (code != STICPS_OK)
         return code;
-    struct number_sources *sources = calloc(1, sizeof(*sources) + count * sizeof(void *));
-    if (sources == NULL)
-        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    for (; sources->len < count; sources->len++) {
-        code = open_source(paths[sources->len], &sources->items[sources->len], err);
-        if (code != STICPS_OK) {
-            number_sources_free(sources);
-            return code;
-        }
-    }
+    struct number_sources *sources = NULL;
+    code = number_sources_new(client->options, paths, count, &sources, err);
+    if (code != STICPS_OK)
+        return code;
     forks_hold();
     struct number_sources *old = atomic_exchange(&client->numbers, sources);
     gate_wait(&client->gate);

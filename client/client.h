@@ -10,19 +10,13 @@
 #include "client/list_keeper.h"
 #include "client/lists.h"
 #include "client/loop.h"
-#include "client/number_source.h"
+#include "client/number_sources.h"
 #include "client/options.h"
 #include "client/x5u_cache.h"
 #include "common/cert.h"
 #include "sticps/client.h"
 
 #include <stdatomic.h>
-
-/* The portability sources, in the order in which they are asked. Immutable; replaced as a whole. */
-struct number_sources {
-    size_t len;
-    struct number_source *items[];
-};
 
 /* Members are made from top to bottom and freed from bottom to top. */
 struct sticps_client {

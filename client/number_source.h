@@ -1,6 +1,6 @@
-/* Where the owner of a called number is learnt: the portability file, later ENUM or a function of
- * the host, all behind one interface. `resolve` asks its sources in order until one has found the
- * number (PROTOCOL section 7). */
+/* Where the owner of a called number is learnt: a portability file, or a function of the host, all
+ * behind one interface. `resolve` asks its sources in order until one has found the number
+ * (PROTOCOL section 7). */
 #ifndef CLIENT_NUMBER_SOURCE_H
 #define CLIENT_NUMBER_SOURCE_H
 
@@ -8,6 +8,7 @@
 #include "common/error.h"
 #include "common/spc.h"
 #include "common/tn.h"
+#include "sticps/numbers.h"
 
 #include <stdbool.h>
 
@@ -20,7 +21,7 @@ enum number_result {
 struct number_answer {
     bool ported;
     struct tn lrn;  /* "" when there is none */
-    struct spc spc; /* "" when nobody serves the number */
+    struct spc spc; /* "" when nobody serves the number, or the LRN's owner does */
 };
 
 struct number_source;
@@ -30,6 +31,7 @@ struct number_source_ops {
     enum number_result (*lookup)(const struct number_source *self, const struct tn *tn,
                                  struct number_answer *answer, struct sticps_error *err);
     void (*free)(struct number_source *self);
+    bool names_owners; /* of LRNs, too, which are numbers of their owners' blocks */
 };
 
 /* The first member of every source. */
@@ -41,6 +43,11 @@ struct number_source {
  * (STICPS_ERR_NO_MEMORY) the file stays the caller's. */
 enum sticps_err number_source_npdb(struct npdb *npdb, struct number_source **out,
                                    struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* A source over a function of the host, whose answers it checks. STICPS_ERR_NO_MEMORY. */
+enum sticps_err number_source_dip(sticps_dip_fn *dip, void *ctx, unsigned default_country,
+                                  struct number_source **out,
+                                  struct sticps_error *err) STICPS_MUST_CHECK;
 
 static inline enum number_result number_source_lookup(const struct number_source *source,
                                                       const struct tn *tn,

@@ -6,6 +6,7 @@
 #include "client/override.h"
 #include "common/clock.h"
 #include "common/spc.h"
+#include "sticps/numbers.h"
 #include "sticps/refresh.h"
 #include "sticps/signing.h"
 
@@ -20,6 +21,9 @@ struct text_list {
     } * items;
     size_t len;
 };
+
+/* The sources of numbers, in the order of the options; files that are not among them come first. */
+enum number_kind { NUMBERS_NPDB, NUMBERS_DIP, NUMBER_KINDS };
 
 struct sticps_options {
     struct text_list anchors;   /* PEM or DER, each known to parse */
@@ -48,6 +52,10 @@ struct sticps_options {
     EVP_PKEY *sti_key;        /* NULL: none, or the host signs */
     sticps_sign_fn *sti_sign; /* NULL: none, or the key is here */
     void *sti_sign_ctx;
+    enum number_kind number_kinds[NUMBER_KINDS];
+    size_t number_kinds_len;
+    sticps_dip_fn *dip; /* with NUMBERS_DIP */
+    void *dip_ctx;
     struct clock clock;
     sticps_log_fn *log; /* NULL: none */
     void *log_ctx;

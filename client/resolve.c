@@ -27,6 +27,16 @@ void sticps_answer_free(struct sticps_answer *answer)
     free(answer);
 }
 
+/* Who serves an LRN that came without its owner: whose block it is a number of. */
+static void find_owner(const struct number_sources *sources, struct number_answer *answer)
+{
+    struct number_answer owner;
+    for (size_t i = 0; i < sources->len && answer->spc.text[0] == '\0'; i++)
+        if (sources->items[i]->ops->names_owners &&
+            number_source_lookup(sources->items[i], &answer->lrn, &owner, NULL) == NUMBER_FOUND)
+            answer->spc = owner.spc;
+}
+
 /* Who serves the number, by the first source that knows it. Inside the gate. */
 static enum sticps_err find_carrier(const struct sticps_client *client,
                                     struct sticps_answer *answer, struct sticps_error *err)
@@ -36,21 +46,25 @@ static enum sticps_err find_carrier(const struct sticps_client *client,
         trouble; /* written by a source that fails; not its 600 bytes at each call */
     trouble.code = STICPS_OK;
     enum number_result result = NUMBER_NOT_FOUND;
-    for (size_t i = 0; sources != NULL && i < sources->len && result != NUMBER_FOUND; i++)
+    for (size_t i = 0; i < sources->len && result != NUMBER_FOUND; i++) {
         result = number_source_lookup(sources->items[i], &answer->tn, &answer->number, &trouble);
+        if (result == NUMBER_FOUND && answer->number.lrn.digits[0] != '\0' &&
+            answer->number.spc.text[0] == '\0' && !sources->items[i]->ops->names_owners)
+            find_owner(sources, &answer->number);
+    }
     if (result == NUMBER_FOUND && answer->number.spc.text[0] != '\0') {
         answer->spc = *override_table_find(client->options->overrides, &answer->number.spc);
         return STICPS_OK;
     }
-    if (sources == NULL || sources->len == 0)
+    if (sources->len == 0)
         return fail(err, STICPS_ERR_NO_CARRIER, answer->tn.digits,
                     "no portability file is configured, so no carrier is known");
-    if (trouble.code != STICPS_OK)
-        return fail(err, STICPS_ERR_NO_CARRIER, answer->tn.digits, "a source failed: %s",
-                    trouble.text);
     if (answer->number.lrn.digits[0] != '\0')
         return fail(err, STICPS_ERR_NO_CARRIER, answer->tn.digits,
                     "ported to LRN %s, which is in nobody's block", answer->number.lrn.digits);
+    if (result != NUMBER_FOUND && trouble.code != STICPS_OK)
+        return fail(err, STICPS_ERR_NO_CARRIER, answer->tn.digits, "a source failed: %s",
+                    trouble.text);
     return fail(err, STICPS_ERR_NO_CARRIER, answer->tn.digits,
                 "no source names a carrier for this number");
 }

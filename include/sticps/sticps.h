@@ -17,6 +17,7 @@
 #include <sticps/inbox.h>
 #include <sticps/list.h>
 #include <sticps/npdb.h>
+#include <sticps/numbers.h>
 #include <sticps/options.h>
 #include <sticps/provision.h>
 #include <sticps/refresh.h>

@@ -205,6 +205,14 @@ static void on_sign(void *ctx, struct sticps_signing *signing)
     sticps_signing_done(signing, signature);
 }
 
+static enum sticps_dip_result on_dip(void *ctx, const char *tn, struct sticps_dip *out)
+{
+    (void)ctx;
+    (void)tn;
+    (void)out;
+    return STICPS_DIP_NOT_FOUND;
+}
+
 static enum sticps_err fill(struct sticps_options *options)
 {
     enum sticps_err code = sticps_options_add_anchor_file(options, anchor_path, NULL);
@@ -224,6 +232,10 @@ static enum sticps_err fill(struct sticps_options *options)
     if (code == STICPS_OK)
         code = sticps_options_set_sti_signer(options, "1234", "https://certs.example/sti", on_sign,
                                              NULL, NULL);
+    if (code == STICPS_OK)
+        code = sticps_options_add_npdb(options, NULL);
+    if (code == STICPS_OK)
+        code = sticps_options_add_dip(options, on_dip, NULL, NULL);
     sticps_options_set_clock(options, test_clock, NULL);
     sticps_options_set_deliver_timeout(options, 60000);
     sticps_options_set_lab(options, true);
