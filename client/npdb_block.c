@@ -202,13 +202,19 @@ void npdb_block_decode(const unsigned char *block, uint16_t numbers[NPDB_BLOCK_N
     unsigned at = s.chain;
     for (unsigned level = 0; level < s.levels; level++) {
         unsigned kept = 0;
-        for (unsigned i = 0; i < len; i++) { /* written either way: the branch would be a coin's */
-            uint16_t x = first[i];
-            numbers[x] = entry[level];
-            first[kept] = x;
-            kept += bit_at(block, at + i);
+        for (unsigned i = 0; i < len;) {
+            unsigned take = 56 - (at & 7); /* bits that one word has for sure */
+            uint64_t bits = npdb_get64(block + (at >> 3)) >> (at & 7);
+            if (take > len - i)
+                take = len - i;
+            at += take;
+            for (; take > 0; take--, i++, bits >>= 1) { /* no branch: it would be a coin's */
+                uint16_t x = first[i];
+                numbers[x] = entry[level];
+                first[kept] = x;
+                kept += bits & 1;
+            }
         }
-        at += len;
         len = kept;
     }
     for (unsigned i = 0; i < len; i++)

@@ -14,14 +14,11 @@ struct symbols {
     uint16_t of[NPDB_BLOCK_NUMBERS]; /* of each number */
 };
 
-/* One way to tell them. */
+/* One way to tell them: the order of the symbols, and what it takes. */
 struct plan {
     bool decades;
-    uint16_t members[NPDB_BLOCK_NUMBERS]; /* symbols as met, then as ordered */
-    unsigned len;
     uint64_t order[NPDB_BLOCK_NUMBERS]; /* sorts as the symbols shall; the lowest 16 bits: which */
-    unsigned levels;
-    unsigned bits;
+    unsigned levels, bits;
 };
 
 static void collect(const uint16_t numbers[NPDB_BLOCK_NUMBERS], struct symbols *symbols)
@@ -45,12 +42,25 @@ static void collect(const uint16_t numbers[NPDB_BLOCK_NUMBERS], struct symbols *
     }
 }
 
+/* Whether each of the ten is like the one behind it. */
 static bool is_uniform(const uint16_t ten[10])
 {
-    for (unsigned i = 1; i < 10; i++)
-        if (ten[i] != ten[0])
-            return false;
-    return true;
+    return memcmp(ten, ten + 1, 9 * sizeof(ten[0])) == 0;
+}
+
+/* How many members of the sequence have each symbol; returns how many there are in all. */
+static unsigned count_members(const struct symbols *symbols, bool decades,
+                              unsigned count[NPDB_BLOCK_NUMBERS])
+{
+    unsigned members = 0;
+    memset(count, 0, symbols->len * sizeof(count[0]));
+    for (const uint16_t *ten = symbols->of; ten < symbols->of + NPDB_BLOCK_NUMBERS; ten += 10) {
+        unsigned take = decades && is_uniform(ten) ? 1 : 10;
+        for (unsigned i = 0; i < take; i++)
+            count[ten[i]]++;
+        members += take;
+    }
+    return members;
 }
 
 static int by_value(const void *a, const void *b)
@@ -59,34 +69,48 @@ static int by_value(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* Commonest first, then by palette entry, the numbers without a row behind a ported one. */
-static void order_symbols(const struct symbols *symbols, uint16_t own, struct plan *plan)
+static void sort(uint64_t *values, unsigned len)
 {
-    unsigned count[NPDB_BLOCK_NUMBERS] = {0};
-    for (unsigned i = 0; i < plan->len; i++)
-        count[plan->members[i]]++;
+    if (len > 64) {
+        qsort(values, len, sizeof(values[0]), by_value);
+        return;
+    }
+    for (unsigned i = 1; i < len; i++) {
+        uint64_t value = values[i];
+        unsigned at = i;
+        for (; at > 0 && values[at - 1] > value; at--)
+            values[at] = values[at - 1];
+        values[at] = value;
+    }
+}
+
+static unsigned width_of_rest(unsigned symbols, unsigned levels)
+{
+    unsigned rest = symbols - levels;
+    return rest <= 1 ? 0 : 32 - (unsigned)__builtin_clz(rest - 1);
+}
+
+/* The symbols commonest first, then by palette entry, the numbers without a row behind a ported
+ * one; and how many levels need the fewest bits. */
+static void make_plan(const struct symbols *symbols, uint16_t own, bool decades, struct plan *plan)
+{
+    unsigned count[NPDB_BLOCK_NUMBERS];
+    unsigned left = count_members(symbols, decades, count);
     for (unsigned i = 0; i < symbols->len; i++) {
         bool is_own = symbols->entry[i] == NPDB_NOT_PORTED;
         uint64_t entry = is_own ? own : symbols->entry[i];
         plan->order[i] = (uint64_t)(NPDB_BLOCK_NUMBERS - count[i]) << 40 | entry << 24 |
                          (uint64_t)is_own << 16 | i;
     }
-    qsort(plan->order, symbols->len, sizeof(plan->order[0]), by_value);
+    sort(plan->order, symbols->len);
 
-    uint16_t place[NPDB_BLOCK_NUMBERS];
-    for (unsigned i = 0; i < symbols->len; i++)
-        place[plan->order[i] & 0xffff] = (uint16_t)i;
-    for (unsigned i = 0; i < plan->len; i++)
-        plan->members[i] = place[plan->members[i]];
-
-    /* How many levels need the fewest bits. */
-    unsigned chain = plan->decades ? NPDB_BLOCK_DECADES : 0, left = plan->len;
+    unsigned chain = decades ? NPDB_BLOCK_DECADES : 0;
+    plan->decades = decades;
     plan->bits = ~0u;
     for (unsigned levels = 0; levels < symbols->len && levels <= NPDB_BLOCK_MAX_LEVELS; levels++) {
-        unsigned rest = symbols->len - levels;
-        unsigned width = rest <= 1 ? 0 : 32 - (unsigned)__builtin_clz(rest - 1);
-        if (chain + left * width < plan->bits) {
-            plan->bits = chain + left * width;
+        unsigned bits = chain + left * width_of_rest(symbols->len, levels);
+        if (bits < plan->bits) {
+            plan->bits = bits;
             plan->levels = levels;
         }
         chain += left;
@@ -94,36 +118,24 @@ static void order_symbols(const struct symbols *symbols, uint16_t own, struct pl
     }
 }
 
-/* Sequence, order and size, without or with the tens. */
-static void make_plan(const struct symbols *symbols, uint16_t own, bool decades, struct plan *plan)
-{
-    plan->decades = decades;
-    plan->len = 0;
-    for (unsigned x = 0; x < NPDB_BLOCK_NUMBERS; x += 10) {
-        unsigned take = decades && is_uniform(symbols->of + x) ? 1 : 10;
-        memcpy(plan->members + plan->len, symbols->of + x, take * sizeof(plan->members[0]));
-        plan->len += take;
-    }
-    order_symbols(symbols, own, plan);
-}
-
 /* ---- writing ---- */
 
 struct writer {
     unsigned char *to;
     uint64_t word;
-    unsigned used; /* bits of it */
+    unsigned used; /* bits of it, below 64 */
 };
 
-static inline void put_bits(struct writer *w, unsigned value, unsigned width)
+/* At most 64 bits; those of `bits` above them are clear. */
+static inline void put_bits(struct writer *w, uint64_t bits, unsigned len)
 {
-    w->word |= (uint64_t)value << w->used;
-    w->used += width;
-    while (w->used >= 32) {
-        npdb_put32(w->to, (uint32_t)w->word);
-        w->to += 4;
-        w->word >>= 32;
-        w->used -= 32;
+    w->word |= bits << w->used;
+    w->used += len;
+    if (w->used >= 64) {
+        npdb_put64(w->to, w->word);
+        w->to += 8;
+        w->used -= 64;
+        w->word = w->used > 0 ? bits >> (len - w->used) : 0;
     }
 }
 
@@ -136,28 +148,47 @@ static unsigned char *flush_bits(struct writer *w)
     return w->to;
 }
 
-static void put_decades(const struct symbols *symbols, struct writer *w)
+/* The sequence, as symbols in their order; writes the bits of the tens on the way. */
+static unsigned put_decades(const struct symbols *symbols, const struct plan *plan,
+                            uint16_t members[NPDB_BLOCK_NUMBERS], struct writer *w)
 {
-    for (unsigned d = 0; d < NPDB_BLOCK_DECADES; d++)
-        put_bits(w, is_uniform(symbols->of + 10 * d), 1);
+    uint16_t place[NPDB_BLOCK_NUMBERS];
+    unsigned len = 0;
+    for (unsigned i = 0; i < symbols->len; i++)
+        place[plan->order[i] & 0xffff] = (uint16_t)i;
+    for (const uint16_t *ten = symbols->of; ten < symbols->of + NPDB_BLOCK_NUMBERS; ten += 10) {
+        bool uniform = plan->decades && is_uniform(ten);
+        if (plan->decades)
+            put_bits(w, uniform, 1);
+        for (unsigned i = 0; i < (uniform ? 1 : 10); i++)
+            members[len++] = place[ten[i]];
+    }
+    return len;
 }
 
-static void put_chain(struct plan *plan, unsigned symbols, struct writer *w)
+static void put_chain(const struct symbols *symbols, const struct plan *plan, struct writer *w)
 {
+    uint16_t members[NPDB_BLOCK_NUMBERS];
+    unsigned len = put_decades(symbols, plan, members, w);
     for (unsigned level = 0; level < plan->levels; level++) {
         unsigned kept = 0;
-        for (unsigned i = 0; i < plan->len; i++) {
-            bool other = plan->members[i] != level;
-            put_bits(w, other, 1);
-            plan->members[kept] = plan->members[i];
-            kept += other;
+        for (unsigned i = 0; i < len;) {
+            unsigned take = len - i < 64 ? len - i : 64;
+            uint64_t bits = 0;
+            for (unsigned k = 0; k < take; k++, i++) { /* no branch: it would be a coin's */
+                uint16_t member = members[i];
+                bool other = member != level;
+                bits |= (uint64_t)other << k;
+                members[kept] = member;
+                kept += other;
+            }
+            put_bits(w, bits, take);
         }
-        plan->len = kept;
+        len = kept;
     }
-    unsigned rest = symbols - plan->levels;
-    unsigned width = rest <= 1 ? 0 : 32 - (unsigned)__builtin_clz(rest - 1);
-    for (unsigned i = 0; width > 0 && i < plan->len; i++)
-        put_bits(w, plan->members[i] - plan->levels, width);
+    unsigned width = width_of_rest(symbols->len, plan->levels);
+    for (unsigned i = 0; width > 0 && i < len; i++)
+        put_bits(w, members[i] - plan->levels, width);
 }
 
 /* Head and symbols; returns where they end. */
@@ -193,11 +224,9 @@ size_t npdb_block_encode(const uint16_t numbers[NPDB_BLOCK_NUMBERS], uint16_t ow
     collect(numbers, &symbols);
     make_plan(&symbols, own, false, &flat);
     make_plan(&symbols, own, true, &decades);
-    struct plan *plan = decades.bits < flat.bits ? &decades : &flat;
+    const struct plan *plan = decades.bits < flat.bits ? &decades : &flat;
     struct writer w = {put_symbols(&symbols, plan, out), 0, 0};
-    if (plan->decades)
-        put_decades(&symbols, &w);
-    put_chain(plan, symbols.len, &w);
+    put_chain(&symbols, plan, &w);
     unsigned char *end = flush_bits(&w);
     size_t size = (size_t)(end - out);
     while (size % 8 != 0)
