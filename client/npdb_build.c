@@ -5,7 +5,6 @@
 #include "client/npdb_rows.h"
 #include "client/npdb_write.h"
 #include "client/npdb_reader.h"
-#include "common/spc.h"
 #include "common/tn.h"
 
 #include <errno.h>
@@ -43,116 +42,111 @@ static void report(struct build *build, size_t file, uint64_t line, const char *
         options->on_fault(name, line, what, options->arg);
 }
 
-/* ---- rows ---- */
+/* ---- files ---- */
 
-/* What a row says: the key of its number or prefix, and its owner. */
-struct meaning {
-    uint64_t key;
-    uint64_t owner;
+#define PIECE (1024 * 1024)
+#define BATCH 512
+
+struct reading {
+    struct build *build;
+    size_t file;
+    uint64_t lines; /* in front of the piece */
 };
 
-static enum sticps_err parse_spc(const char *text, size_t len, uint64_t *code,
-                                 struct sticps_error *err)
+static void on_fault(uint32_t line, const char *what, void *arg)
 {
-    struct spc spc;
-    enum sticps_err failed = spc_from_typed(text, len, &spc, err);
-    if (failed == STICPS_OK)
-        *code = spc_key(&spc);
-    return failed;
+    struct reading *reading = arg;
+    report(reading->build, reading->file, reading->lines + line + 1, what);
 }
 
-/* NPA-NXX or NPA-NXX-X, as the North American plan writes them: without the country code. */
-static bool is_npa_nxx(const char *digits)
+static enum sticps_err read_piece(struct reading *reading, const struct npdb_dialect *dialect,
+                                  const char *text, size_t len, struct sticps_error *err)
 {
-    size_t len = strlen(digits);
-    return (len == 6 || len == 7) && digits[0] >= '2' && digits[3] >= '2';
-}
-
-static enum sticps_err parse_block(const struct npdb_csv *csv, struct meaning *out,
-                                   struct sticps_error *err)
-{
-    struct tn prefix;
-    enum sticps_err code = tn_from_typed(csv->field[0], csv->field_len[0], 0, &prefix, err);
-    if (code != STICPS_OK)
-        return code;
-    if (csv->field[0][0] != '+' && is_npa_nxx(prefix.digits)) {
-        memmove(prefix.digits + 1, prefix.digits, 7);
-        prefix.digits[0] = '1';
+    struct build *build = reading->build;
+    struct npdb_rows *rows = dialect->kind == NPDB_CSV_BLOCKS ? &build->blocks : &build->ports;
+    struct npdb_csv_row batch[BATCH];
+    struct npdb_csv csv;
+    size_t count = BATCH;
+    npdb_csv_init(&csv, dialect, text, len, on_fault, reading);
+    while (count == BATCH) {
+        count = npdb_csv_read(&csv, batch, BATCH);
+        for (size_t i = 0; i < count; i++) {
+            uint32_t owner;
+            enum sticps_err code = npdb_owners_add(&build->owners, batch[i].owner, &owner, err);
+            if (code == STICPS_OK)
+                code = npdb_rows_add(rows, batch[i].number, owner, reading->file,
+                                     reading->lines + batch[i].line + 1, err);
+            if (code != STICPS_OK)
+                return code;
+        }
     }
-    out->key = tn_key(&prefix);
-    if (csv->field_len[1] == 1 && csv->field[1][0] == '-') {
-        out->owner = NPDB_NOBODY;
-        return STICPS_OK;
-    }
-    return parse_spc(csv->field[1], csv->field_len[1], &out->owner, err);
-}
-
-/* Ten or eleven digits of North American form are an LRN, everything else has to be an SPC: that
- * has five characters at most, so the two cannot be mistaken for each other. */
-static enum sticps_err parse_port(const struct npdb_csv *csv, struct meaning *out,
-                                  struct sticps_error *err)
-{
-    struct tn tn, lrn;
-    enum sticps_err code = tn_from_typed(csv->field[0], csv->field_len[0], 1, &tn, err);
-    if (code != STICPS_OK)
-        return code;
-    if (tn.digits[0] == '1' && !tn_is_nanp(&tn))
-        return fail(err, STICPS_ERR_TN, NULL,
-                    "%s begins with country code 1 but is not [2-9]xx[2-9]xxxxxx after it",
-                    tn.digits);
-    out->key = tn_key(&tn);
-    if (csv->field_len[1] <= 5)
-        return parse_spc(csv->field[1], csv->field_len[1], &out->owner, err);
-    if (tn_from_typed(csv->field[1], csv->field_len[1], 1, &lrn, NULL) != STICPS_OK ||
-        !tn_is_nanp(&lrn))
-        return fail(err, STICPS_ERR_NPDB, NULL,
-                    "'%.*s' is neither an LRN (ten digits, [2-9]xx[2-9]xxxxxx) nor an SPC",
-                    csv->field_len[1] < 32 ? (int)csv->field_len[1] : 32, csv->field[1]);
-    if (tn_is_toll_free(&tn))
-        return fail(err, STICPS_ERR_NPDB, NULL,
-                    "the toll-free number %s has an LRN; give its Resp Org ID instead", tn.digits);
-    out->owner = tn_key(&lrn);
+    reading->lines += csv.lines;
     return STICPS_OK;
 }
 
-/* ---- files ---- */
-
-static enum sticps_err read_rows(struct build *build, size_t file, struct npdb_csv *csv,
-                                 struct sticps_error *err)
+/* The rest of a line that is longer than a piece. */
+static void skip_line(FILE *stream)
 {
-    bool is_blocks = file < build->options->blocks_len;
-    struct sticps_error fault;
-    struct meaning row;
-    for (;;) {
-        enum npdb_csv_result result = npdb_csv_next(csv, &fault);
-        if (result == NPDB_CSV_END)
-            return STICPS_OK;
-        if (result == NPDB_CSV_FAILED)
-            return fail(err, STICPS_ERR_FILE, file_name(build->options, file), "%s", fault.text);
-        if (result == NPDB_CSV_BAD ||
-            (is_blocks ? parse_block : parse_port)(csv, &row, &fault) != STICPS_OK) {
-            report(build, file, csv->line, fault.text);
-            continue;
+    for (int c = 0; c != EOF && c != '\n';)
+        c = getc_unlocked(stream);
+}
+
+static enum sticps_err read_pieces(struct reading *reading, FILE *stream, char *buffer,
+                                   struct sticps_error *err)
+{
+    bool is_blocks = reading->file < reading->build->options->blocks_len;
+    static const struct npdb_csv_options plain;
+    struct npdb_dialect dialect;
+    enum sticps_err code = STICPS_OK;
+    size_t len = 0, got;
+    bool first = true;
+    while (code == STICPS_OK && (got = fread(buffer + len, 1, PIECE - len, stream)) + len > 0) {
+        size_t whole = len + got, start = 0;
+        if (first) {
+            code = npdb_dialect_find(&plain, is_blocks ? NPDB_CSV_BLOCKS : NPDB_CSV_PORTS, buffer,
+                                     whole, &dialect, err);
+            if (code != STICPS_OK)
+                return code;
+            start = dialect.body;
+            reading->lines = dialect.body_line;
+            first = false;
         }
-        uint32_t owner;
-        enum sticps_err code = npdb_owners_add(&build->owners, row.owner, &owner, err);
-        if (code == STICPS_OK)
-            code = npdb_rows_add(is_blocks ? &build->blocks : &build->ports, row.key, owner, file,
-                                 csv->line, err);
-        if (code != STICPS_OK)
-            return code;
+        len += got;
+        if (got > 0) {
+            const char *newline = memrchr(buffer + start, '\n', len - start);
+            if (newline != NULL) {
+                whole = (size_t)(newline - buffer) + 1;
+            } else if (len == PIECE) {
+                skip_line(stream);
+                whole = start + NPDB_CSV_MAX_LINE + 1;
+                len = whole;
+            } else {
+                whole = start;
+            }
+        }
+        code = read_piece(reading, &dialect, buffer + start, whole - start, err);
+        len -= whole;
+        memmove(buffer, buffer + whole, len);
+        if (got == 0)
+            break;
     }
+    if (code == STICPS_OK && ferror(stream))
+        return fail(err, STICPS_ERR_FILE, file_name(reading->build->options, reading->file),
+                    "cannot read: %s", strerror(errno));
+    return code;
 }
 
 static enum sticps_err read_csv(struct build *build, size_t file, struct sticps_error *err)
 {
-    struct npdb_csv csv;
+    struct reading reading = {build, file, 0};
     const char *name = file_name(build->options, file);
     FILE *stream = fopen(name, "re");
     if (stream == NULL)
         return fail(err, STICPS_ERR_FILE, name, "cannot open: %s", strerror(errno));
-    npdb_csv_init(&csv, stream);
-    enum sticps_err code = read_rows(build, file, &csv, err);
+    char *buffer = malloc(PIECE);
+    enum sticps_err code = buffer != NULL ? read_pieces(&reading, stream, buffer, err)
+                                          : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    free(buffer);
     fclose(stream);
     return code;
 }

@@ -1,132 +1,142 @@
 #include "client/npdb_csv.h"
 
-#include <errno.h>
+#include "client/npdb_meaning.h"
+
 #include <string.h>
 
-void npdb_csv_init(struct npdb_csv *csv, FILE *file)
+void npdb_csv_init(struct npdb_csv *csv, const struct npdb_dialect *dialect, const char *text,
+                   size_t len, void (*on_fault)(uint32_t line, const char *what, void *arg),
+                   void *arg)
 {
-    memset(csv, 0, sizeof(*csv));
-    csv->file = file;
+    *csv = (struct npdb_csv){
+        .dialect = dialect, .at = text, .end = text + len, .on_fault = on_fault, .arg = arg};
 }
 
-static bool is_blank(char c)
+static bool is_blank(char c, char separator)
 {
-    return c == ' ' || c == '\t';
+    return (c == ' ' || c == '\t') && c != separator;
 }
 
-/* Reads a line without its LF or CRLF. `*len` counts all of it, also what did not fit. False at the
- * end of the file. */
-static bool read_line(struct npdb_csv *csv, size_t *len)
+static void trim(struct npdb_field *field, char separator)
 {
-    size_t n = 0;
-    int c, last = 0;
-    while ((c = getc_unlocked(csv->file)) != EOF && c != '\n') {
-        if (n < sizeof(csv->text))
-            csv->text[n] = (char)c;
-        n++;
-        last = c;
+    while (field->len > 0 && is_blank(field->text[0], separator)) {
+        field->text++;
+        field->len--;
     }
-    if (c == EOF && n == 0)
-        return false;
-    if (c == '\n' && last == '\r')
-        n--;
-    *len = n;
-    return true;
+    while (field->len > 0 && is_blank(field->text[field->len - 1], separator))
+        field->len--;
 }
 
-/* Cuts one field off the front of p..end. Returns what follows it: the comma, the end, or NULL with
- * `*fault` set. */
-static const char *cut_field(const char *p, const char *end, const char **field, size_t *len,
-                             const char **fault)
+/* The closing quotation mark of a field that starts at p; a doubled one is part of the field. */
+static const char *closing_mark(const char *p, const char *end)
 {
-    while (p < end && is_blank(*p))
+    while (p < end && (p = memchr(p, '"', (size_t)(end - p))) != NULL) {
+        if (p + 1 == end || p[1] != '"')
+            return p;
+        p += 2;
+    }
+    return NULL;
+}
+
+/* Cuts one field off the front of p..end. Returns what follows it: the separator, the end, or NULL
+ * with `*fault` set. */
+static const char *cut_field(const char *p, const char *end, char separator,
+                             struct npdb_field *field, const char **fault)
+{
+    while (p < end && is_blank(*p, separator))
         p++;
-    bool quoted = p < end && *p == '"';
-    if (quoted) {
-        *field = ++p;
-        p = memchr(p, '"', (size_t)(end - p));
-        if (p == NULL) {
+    if (p < end && *p == '"') {
+        const char *mark = closing_mark(p + 1, end);
+        if (mark == NULL) {
             *fault = "a quotation mark is not closed";
             return NULL;
         }
-        *len = (size_t)(p - *field);
-        for (p++; p < end && is_blank(*p);)
+        *field = (struct npdb_field){p + 1, (size_t)(mark - p) - 1};
+        for (p = mark + 1; p < end && is_blank(*p, separator);)
             p++;
-        if (p < end && *p != ',') {
+        if (p < end && *p != separator) {
             *fault = "something follows a closing quotation mark";
             return NULL;
         }
     } else {
-        *field = p;
-        while (p < end && *p != ',')
-            p++;
-        *len = (size_t)(p - *field);
+        const char *stop = memchr(p, separator, (size_t)(end - p));
+        stop = stop != NULL ? stop : end;
+        *field = (struct npdb_field){p, (size_t)(stop - p)};
+        p = stop;
     }
-    for (; *len > 0 && is_blank((*field)[0]); ++*field)
-        --*len;
-    while (*len > 0 && is_blank((*field)[*len - 1]))
-        --*len;
+    trim(field, separator);
     return p;
 }
 
-/* 0xfe and 0xff are in no UTF-8: a file that starts with one is UTF-16, and every row of it is bad.
- */
-static bool is_heading(const char *field, size_t len)
-{
-    return len > 0 && strchr("0123456789+(-.", field[0]) == NULL &&
-           (unsigned char)field[0] >= 0x20 && (unsigned char)field[0] < 0xfe;
-}
-
-static enum npdb_csv_result bad(struct sticps_error *err, const char *fault)
-{
-    fail(err, STICPS_ERR_NPDB, NULL, "%s", fault);
-    return NPDB_CSV_BAD;
-}
-
-static enum npdb_csv_result split_row(struct npdb_csv *csv, const char *text, const char *end,
-                                      bool *heading, struct sticps_error *err)
+/* The fields that the dialect looks at. NULL, or what is wrong. */
+static const char *cut_row(const struct npdb_dialect *dialect, const char *p, const char *end,
+                           struct npdb_field fields[NPDB_COLUMN_COUNT])
 {
     const char *fault = NULL;
-    const char *p = cut_field(text, end, &csv->field[0], &csv->field_len[0], &fault);
-    *heading = csv->line == 1 && p != NULL && is_heading(csv->field[0], csv->field_len[0]);
-    if (*heading)
-        return NPDB_CSV_ROW;
-    if (p == NULL)
-        return bad(err, fault);
-    if (p == end)
-        return bad(err, "there is one column; two are needed");
-    p = cut_field(p + 1, end, &csv->field[1], &csv->field_len[1], &fault);
-    if (p == NULL)
-        return bad(err, fault);
-    if (p != end)
-        return bad(err, "there are more than two columns");
-    return NPDB_CSV_ROW;
+    for (unsigned column = 0; column < dialect->columns; column++) {
+        struct npdb_field field;
+        if (column > 0 && p == end)
+            return dialect->two_columns ? "there is one column; two are needed"
+                                        : "the row ends before the last of the columns needed";
+        p = cut_field(column > 0 ? p + 1 : p, end, dialect->separator, &field, &fault);
+        if (p == NULL)
+            return fault;
+        if (dialect->role[column] != NPDB_NO_COLUMN)
+            fields[dialect->role[column]] = field;
+    }
+    if (dialect->two_columns && p != end)
+        return "there are more than two columns";
+    return NULL;
 }
 
-enum npdb_csv_result npdb_csv_next(struct npdb_csv *csv, struct sticps_error *err)
+/* One line, without its end. False when there is no row in it. */
+static bool read_line(struct npdb_csv *csv, const char *p, const char *end,
+                      struct npdb_csv_row *row)
 {
-    static const char mark[] = "\xef\xbb\xbf";
-    size_t len;
-    while (read_line(csv, &len)) {
-        const char *text = csv->text;
-        csv->line++;
-        if (len > sizeof(csv->text))
-            return bad(err, "the line is too long");
-        const char *end = text + len;
-        if (csv->line == 1 && len >= sizeof(mark) - 1 && memcmp(text, mark, sizeof(mark) - 1) == 0)
-            text += sizeof(mark) - 1;
-        while (text < end && is_blank(*text))
-            text++;
-        if (text == end)
-            continue;
-        bool heading;
-        enum npdb_csv_result result = split_row(csv, text, end, &heading, err);
-        if (!heading)
-            return result;
+    struct npdb_field fields[NPDB_COLUMN_COUNT];
+    struct sticps_error err;
+    const char *fault = NULL;
+    for (size_t i = 0; i < NPDB_COLUMN_COUNT; i++)
+        fields[i] = (struct npdb_field){"", 0};
+    row->line = csv->lines;
+    while (p < end && (*p == ' ' || *p == '\t'))
+        p++;
+    if (p == end)
+        return false;
+    if ((size_t)(end - p) > NPDB_CSV_MAX_LINE)
+        fault = "the line is too long";
+    else
+        fault = cut_row(csv->dialect, p, end, fields);
+    if (fault == NULL) {
+        switch (npdb_meaning_of(csv->dialect, fields, row, &err)) {
+        case NPDB_MEANING_ROW:
+            return true;
+        case NPDB_MEANING_SKIPPED:
+            csv->skipped++;
+            return false;
+        case NPDB_MEANING_FUTURE:
+            csv->future++;
+            return false;
+        case NPDB_MEANING_FAULT:
+            fault = err.text;
+        }
     }
-    if (ferror(csv->file)) {
-        fail(err, STICPS_ERR_FILE, NULL, "cannot read: %s", strerror(errno));
-        return NPDB_CSV_FAILED;
+    csv->on_fault(row->line, fault, csv->arg);
+    return false;
+}
+
+size_t npdb_csv_read(struct npdb_csv *csv, struct npdb_csv_row *rows, size_t max)
+{
+    size_t count = 0;
+    while (count < max && csv->at < csv->end) {
+        const char *newline = memchr(csv->at, '\n', (size_t)(csv->end - csv->at));
+        const char *stop = newline != NULL ? newline : csv->end;
+        const char *start = csv->at;
+        csv->at = newline != NULL ? newline + 1 : csv->end;
+        if (newline != NULL && stop > start && stop[-1] == '\r')
+            stop--;
+        count += read_line(csv, start, stop, &rows[count]);
+        csv->lines++;
     }
-    return NPDB_CSV_END;
+    return count;
 }

@@ -1,39 +1,56 @@
-/* Reading the CSV that a portability file is built from: two columns, tolerant of what spreadsheets
- * and exports do to a file (UTF-8 byte order mark, CRLF, a heading, quotes and blanks around a
- * field, blank lines) and of nothing else. Called by npdb_build. Knows nothing of numbers beyond
- * telling a heading from a row. */
+/* CSV into the rows of a portability file. Called by npdb_build with one piece of a file after the
+ * other, each a whole number of lines; pieces of one file may be read by different threads at once.
+ * Nothing is allocated. What is tolerated, and what is a fault: docs/npdb-format.md, "The CSV". */
 #ifndef CLIENT_NPDB_CSV_H
 #define CLIENT_NPDB_CSV_H
 
-#include "common/error.h"
+#include "client/npdb_dialect.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
-#define NPDB_CSV_MAX_LINE 1024 /* bytes, without the line break */
+/* Bytes of a line without its end. A longer one is one fault. Whoever cuts a file into pieces and
+ * meets one that does not fit a piece hands in the first NPDB_CSV_MAX_LINE + 1 bytes of it as a
+ * piece, and goes on after its end. */
+#define NPDB_CSV_MAX_LINE 4096u
+
+/* An owner that only a row has: the block is nobody's from then on, as if it had no row. */
+#define NPDB_ENDED UINT64_MAX
+
+struct npdb_csv_row {
+    uint64_t number; /* tn_key of the number or the prefix */
+    uint64_t owner;  /* an LRN, an SPC or NPDB_NOBODY as in npdb_owners.h; blocks: or NPDB_ENDED */
+    uint32_t line;   /* of the piece, from 0 */
+    uint32_t since; /* blocks: yyyymmdd, of two rows for a prefix the later one counts; 0: always */
+};
+
+/* A number of country code 1 in ports always has the form of the plan; these are its ten digits as
+ * an integer, from 2002000000. 0 for a number of another country. */
+static inline uint64_t npdb_plan_number(uint64_t number)
+{
+    const uint64_t first = UINT64_C(10000000000);
+    uint64_t value = number >> 4;
+    return (number & 15) == 11 && value - first < first ? value - first : 0;
+}
 
 struct npdb_csv {
-    FILE *file;           /* borrowed */
-    uint64_t line;        /* of the row that was read last, from 1 */
-    const char *field[2]; /* of that row, trimmed, borrowed until the next; not NUL-terminated */
-    size_t field_len[2];
-    char text[NPDB_CSV_MAX_LINE];
+    const struct npdb_dialect *dialect;
+    const char *at, *end;
+    uint32_t lines;   /* behind `at` */
+    uint64_t skipped; /* rows left out for their status */
+    uint64_t future;  /* rows left out for their date */
+    /* Called for each row that is wrong, with the line as above and a borrowed text. */
+    void (*on_fault)(uint32_t line, const char *what, void *arg);
+    void *arg;
 };
 
-enum npdb_csv_result {
-    NPDB_CSV_ROW,
-    NPDB_CSV_END,
-    NPDB_CSV_BAD,   /* the row is malformed, err says how; reading can go on */
-    NPDB_CSV_FAILED /* the file cannot be read */
-};
+/* `text` is borrowed until the reading is over. For the first piece of a file it starts at
+ * dialect->body. */
+void npdb_csv_init(struct npdb_csv *csv, const struct npdb_dialect *dialect, const char *text,
+                   size_t len, void (*on_fault)(uint32_t line, const char *what, void *arg),
+                   void *arg);
 
-void npdb_csv_init(struct npdb_csv *csv, FILE *file);
-
-/* The next row with something in it. A first row whose first field starts with a character that no
- * number starts with is a heading, and skipped. `err` receives code NPDB or FILE and the text. */
-enum npdb_csv_result npdb_csv_next(struct npdb_csv *csv,
-                                   struct sticps_error *err) STICPS_MUST_CHECK;
+/* Up to `max` rows; how many there are. Fewer than `max`: the piece is at its end. */
+size_t npdb_csv_read(struct npdb_csv *csv, struct npdb_csv_row *rows, size_t max);
 
 #endif

@@ -1,33 +1,50 @@
-/* client/npdb_csv: every row is two fields inside the line, and reading comes to an end. */
+/* client/npdb_csv: reading comes to an end, lines rise, and every row's number and owner are ones
+ * that the file can hold. */
 #include "client/npdb_csv.h"
 
-#include <stdlib.h>
+#include "client/npdb_owners.h"
+#include "common/tn.h"
+#include "tests/fuzz/target.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void on_fault(uint32_t line, const char *what, void *arg)
 {
+    MUST(what[0] != '\0');
+    *(uint32_t *)arg = line;
+}
+
+static void read_as(enum npdb_csv_kind kind, const char *text, size_t len)
+{
+    static const struct npdb_csv_options options;
+    struct npdb_dialect dialect;
     struct npdb_csv csv;
-    struct sticps_error err;
-    uint64_t line = 0;
-    if (size == 0) /* fmemopen refuses it */
-        return 0;
-    FILE *file = fmemopen((void *)(uintptr_t)data, size, "r");
-    if (file == NULL)
-        return 0;
-    npdb_csv_init(&csv, file);
-    for (;;) {
-        enum npdb_csv_result result = npdb_csv_next(&csv, &err);
-        if (result == NPDB_CSV_END)
-            break;
-        if (result == NPDB_CSV_FAILED || csv.line <= line)
-            abort();
-        line = csv.line;
-        for (size_t i = 0; result == NPDB_CSV_ROW && i < 2; i++)
-            if (csv.field[i] < csv.text || csv.field_len[i] > NPDB_CSV_MAX_LINE ||
-                csv.field[i] + csv.field_len[i] > csv.text + NPDB_CSV_MAX_LINE)
-                abort();
+    struct npdb_csv_row rows[3];
+    uint32_t line = 0, fault = 0;
+    size_t count = 3;
+    if (npdb_dialect_find(&options, kind, text, len, &dialect, NULL) != STICPS_OK)
+        return;
+    MUST(dialect.body <= len);
+    npdb_csv_init(&csv, &dialect, text + dialect.body, len - dialect.body, on_fault, &fault);
+    while (count == 3) {
+        count = npdb_csv_read(&csv, rows, 3);
+        for (size_t i = 0; i < count; i++) {
+            struct tn tn;
+            MUST(rows[i].line >= line && rows[i].line < csv.lines);
+            line = rows[i].line + 1;
+            tn_from_key(rows[i].number, &tn);
+            MUST(tn_key(&tn) == rows[i].number && tn.digits[0] != '\0');
+            MUST(kind == NPDB_CSV_BLOCKS || tn.digits[0] != '1' || tn_is_nanp(&tn));
+            tn_from_key(rows[i].owner, &tn);
+            MUST(!npdb_owner_is_lrn(rows[i].owner) || tn_is_nanp(&tn));
+        }
     }
-    fclose(file);
+    MUST(csv.at == csv.end);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    if (len == 0)
+        return 0;
+    read_as(NPDB_CSV_BLOCKS, (const char *)data, len);
+    read_as(NPDB_CSV_PORTS, (const char *)data, len);
     return 0;
 }

@@ -103,7 +103,7 @@ static void random_model(struct model *model, size_t blocks, size_t ports)
     for (size_t i = 0; i < blocks; i++) {
         struct model_row row = {"", "", ""};
         random_number(row.key);
-        row.key[below(3) > 0 ? 7 + below(2) : 1 + below(15)] = '\0';
+        row.key[below(3) > 0 ? 7 + below(2) : 1 + below(row.key[0] == '1' ? 8 : 15)] = '\0';
         if (below(6) > 0)
             random_spc(row.spc);
         if (model_exact(model->blocks, model->blocks_len, row.key) == NULL)
