@@ -226,6 +226,8 @@ static void load_codes(struct model *model, const char *name, const char *before
         struct model_row row = {"", "", ""};
         snprintf(row.key, sizeof(row.key), "%s%.*s", before, (int)digits, line);
         snprintf(row.spc, sizeof(row.spc), "%04u", below(6000));
+        if (row.key[0] == '1' && strlen(row.key) > 8) /* a hundred of +1 is no block: refused */
+            continue;
         model->blocks[model->blocks_len++] = row;
     }
     fclose(file);
