@@ -202,6 +202,14 @@ uint64_t sticps_npdb_build_figure(const struct sticps_npdb_build *build,
         return stats->overridden;
     case STICPS_NPDB_FAULTS:
         return stats->faults;
+    case STICPS_NPDB_SUPERSEDED:
+        return stats->superseded;
+    case STICPS_NPDB_ENDED:
+        return stats->ended;
+    case STICPS_NPDB_FUTURE:
+        return stats->future;
+    case STICPS_NPDB_SKIPPED:
+        return stats->skipped;
     default:
         return 0;
     }

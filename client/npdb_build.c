@@ -71,16 +71,21 @@ static enum sticps_err read_piece(struct reading *reading, const struct npdb_dia
     while (count == BATCH) {
         count = npdb_csv_read(&csv, batch, BATCH);
         for (size_t i = 0; i < count; i++) {
-            uint32_t owner;
-            enum sticps_err code = npdb_owners_add(&build->owners, batch[i].owner, &owner, err);
+            uint32_t owner = NPDB_ROW_ENDED;
+            enum sticps_err code = STICPS_OK;
+            if (batch[i].owner != NPDB_ENDED)
+                code = npdb_owners_add(&build->owners, batch[i].owner, &owner, err);
             if (code == STICPS_OK)
-                code = npdb_rows_add(rows, batch[i].number, owner, reading->file,
+                code = npdb_rows_add(rows, batch[i].number, owner, batch[i].since, reading->file,
                                      reading->lines + batch[i].line + 1, err);
             if (code != STICPS_OK)
                 return code;
         }
     }
     reading->lines += csv.lines;
+    build->stats.ended += csv.ended;
+    build->stats.future += csv.future;
+    build->stats.skipped += csv.skipped;
     return STICPS_OK;
 }
 
@@ -168,11 +173,14 @@ static void on_conflict(const struct npdb_row *first, const struct npdb_row *sec
 
 static void settle(struct build *build)
 {
-    struct npdb_conflicts conflicts = {build->options->last_wins, 0, 0, on_conflict, build};
+    struct npdb_conflicts conflicts = {
+        .last_wins = build->options->last_wins, .on_conflict = on_conflict, .arg = build};
     npdb_rows_settle(&build->blocks, &conflicts);
     npdb_rows_settle(&build->ports, &conflicts);
     build->stats.duplicates = conflicts.duplicates;
     build->stats.overridden = conflicts.overridden;
+    build->stats.superseded = conflicts.superseded;
+    build->stats.ended += conflicts.ended;
 }
 
 static enum sticps_err faults_found(const struct build *build, struct sticps_error *err)

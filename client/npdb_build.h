@@ -28,6 +28,10 @@ struct npdb_build_stats {
     uint64_t bytes, blocks, ports, spcs, lrns, lrns_without_owner;
     uint64_t duplicates; /* rows that said again what another had said */
     uint64_t overridden; /* rows that a later one contradicted, with last_wins */
+    uint64_t superseded; /* rows of blocks that one of a later date replaced or ended */
+    uint64_t ended;      /* rows that said that a number or block is out of service */
+    uint64_t future;     /* rows left out because they are not effective yet */
+    uint64_t skipped;    /* rows left out for their status */
     uint64_t faults;     /* rows that are wrong */
 };
 

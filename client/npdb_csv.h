@@ -39,6 +39,7 @@ struct npdb_csv {
     uint32_t lines;   /* behind `at` */
     uint64_t skipped; /* rows left out for their status */
     uint64_t future;  /* rows left out for their date */
+    uint64_t ended;   /* rows of ports left out because the number is out of service */
     /* Called for each row that is wrong, with the line as above and a borrowed text. */
     void (*on_fault)(uint32_t line, const char *what, void *arg);
     void *arg;

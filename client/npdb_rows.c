@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum sticps_err npdb_rows_add(struct npdb_rows *rows, uint64_t key, uint32_t owner, size_t file,
-                              uint64_t line, struct sticps_error *err)
+enum sticps_err npdb_rows_add(struct npdb_rows *rows, uint64_t key, uint32_t owner, uint32_t since,
+                              size_t file, uint64_t line, struct sticps_error *err)
 {
     if (rows->len >= NPDB_MAX_ROWS || line > UINT32_MAX || file >= NPDB_MAX_FILES)
         return fail(err, STICPS_ERR_NPDB, NULL, "there are more rows than one file can hold");
@@ -16,16 +16,46 @@ enum sticps_err npdb_rows_add(struct npdb_rows *rows, uint64_t key, uint32_t own
         rows->rows = grown;
         rows->capacity = capacity;
     }
-    rows->rows[rows->len++] = (struct npdb_row){key << 10 | file, (uint32_t)line, owner};
+    rows->rows[rows->len++] = (struct npdb_row){key << 10 | file, (uint32_t)line, owner, since};
     return STICPS_OK;
 }
 
-static int by_key_file_line(const void *a, const void *b)
+static int compare(uint64_t a, uint64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+/* Of one key the rows that count come last: the latest, and what ends it before what does not. */
+static int by_key_and_weight(const void *a, const void *b)
 {
     const struct npdb_row *x = a, *y = b;
-    if (x->key_file != y->key_file)
-        return x->key_file < y->key_file ? -1 : 1;
-    return (x->line > y->line) - (x->line < y->line);
+    int order = compare(npdb_row_key(x), npdb_row_key(y));
+    if (order == 0)
+        order = compare(x->since, y->since);
+    if (order == 0)
+        order = compare(x->owner != NPDB_ROW_ENDED, y->owner != NPDB_ROW_ENDED);
+    if (order == 0)
+        order = compare(npdb_row_file(x), npdb_row_file(y));
+    return order != 0 ? order : compare(x->line, y->line);
+}
+
+/* Makes `row` stand for the number that `held` stood for. */
+static void settle_one(struct npdb_row *held, const struct npdb_row *row,
+                       struct npdb_conflicts *conflicts)
+{
+    if (held->owner == NPDB_ROW_ENDED) {
+        conflicts->ended++;
+    } else if (row->owner == held->owner) {
+        conflicts->duplicates++;
+    } else if (row->since != held->since) {
+        conflicts->superseded++;
+    } else if (conflicts->last_wins) {
+        conflicts->overridden++;
+    } else {
+        conflicts->on_conflict(held, row, conflicts->arg);
+        return; /* so that each is told against the first */
+    }
+    *held = *row;
 }
 
 void npdb_rows_settle(struct npdb_rows *rows, struct npdb_conflicts *conflicts)
@@ -33,21 +63,17 @@ void npdb_rows_settle(struct npdb_rows *rows, struct npdb_conflicts *conflicts)
     size_t kept = 0;
     if (rows->len == 0)
         return;
-    qsort(rows->rows, rows->len, sizeof(rows->rows[0]), by_key_file_line);
-    for (size_t i = 1; i < rows->len; i++) {
-        struct npdb_row *held = &rows->rows[kept], *row = &rows->rows[i];
-        if (npdb_row_key(row) != npdb_row_key(held)) {
-            rows->rows[++kept] = *row;
-        } else if (row->owner == held->owner) {
-            conflicts->duplicates++;
-        } else if (conflicts->last_wins) {
-            conflicts->overridden++;
-            *held = *row;
-        } else {
-            conflicts->on_conflict(held, row, conflicts->arg);
-        }
+    qsort(rows->rows, rows->len, sizeof(rows->rows[0]), by_key_and_weight);
+    for (size_t i = 0; i < rows->len;) {
+        struct npdb_row held = rows->rows[i++];
+        for (; i < rows->len && npdb_row_key(&rows->rows[i]) == npdb_row_key(&held); i++)
+            settle_one(&held, &rows->rows[i], conflicts);
+        if (held.owner == NPDB_ROW_ENDED)
+            conflicts->ended++;
+        else
+            rows->rows[kept++] = held;
     }
-    rows->len = kept + 1;
+    rows->len = kept;
 }
 
 const struct npdb_row *npdb_rows_find(const struct npdb_rows *rows, uint64_t key)

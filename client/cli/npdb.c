@@ -37,6 +37,10 @@ static int print_build(const struct sticps_npdb_build *build, const char *output
         {"lrnsWithoutOwner", STICPS_NPDB_LRNS_WITHOUT_OWNER},
         {"duplicates", STICPS_NPDB_DUPLICATES},
         {"overridden", STICPS_NPDB_OVERRIDDEN},
+        {"superseded", STICPS_NPDB_SUPERSEDED},
+        {"ended", STICPS_NPDB_ENDED},
+        {"future", STICPS_NPDB_FUTURE},
+        {"skipped", STICPS_NPDB_SKIPPED},
     };
     const size_t count = sizeof(figures) / sizeof(figures[0]);
     json_t *root =

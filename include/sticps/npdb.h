@@ -67,7 +67,11 @@ enum sticps_npdb_figure {
     /* of a build only, 0 for an open database */
     STICPS_NPDB_DUPLICATES, /* rows that said again what another had said */
     STICPS_NPDB_OVERRIDDEN, /* rows that a later one contradicted, with last-wins */
-    STICPS_NPDB_FAULTS      /* rows that were refused */
+    STICPS_NPDB_FAULTS,     /* rows that were refused */
+    STICPS_NPDB_SUPERSEDED, /* rows of blocks that one of a later date replaced or ended */
+    STICPS_NPDB_ENDED,      /* rows that said that a number or block is out of service */
+    STICPS_NPDB_FUTURE,     /* rows that are not effective yet, left out */
+    STICPS_NPDB_SKIPPED     /* rows left out for their status */
 };
 
 /* 0 for a figure that this version does not know. */
