@@ -2,6 +2,7 @@
 #include "sticps/npdb.h"
 
 #include "client/npdb_build.h"
+#include "client/npdb_date.h"
 #include "client/npdb_reader.h"
 #include "client/npdb_rows.h"
 #include "common/error.h"
@@ -88,6 +89,7 @@ struct paths {
 
 struct sticps_npdb_build {
     struct paths blocks, ports;
+    struct npdb_csv_options csv;
     int last_wins;
     void (*on_fault)(const char *file, uint64_t line, const char *what, void *arg);
     void *arg;
@@ -116,6 +118,7 @@ void sticps_npdb_build_free(struct sticps_npdb_build *build)
         return;
     paths_clear(&build->blocks);
     paths_clear(&build->ports);
+    npdb_csv_options_clear(&build->csv);
     free(build);
 }
 
@@ -149,6 +152,13 @@ enum sticps_err sticps_npdb_build_add_ports(struct sticps_npdb_build *build, con
     return add_path(build, &build->ports, path, err);
 }
 
+enum sticps_err sticps_npdb_build_set(struct sticps_npdb_build *build,
+                                      enum sticps_npdb_build_option which, const char *value,
+                                      struct sticps_error *err)
+{
+    return npdb_csv_options_set(&build->csv, which, value, err);
+}
+
 void sticps_npdb_build_set_last_wins(struct sticps_npdb_build *build, int on)
 {
     build->last_wins = on;
@@ -166,7 +176,11 @@ void sticps_npdb_build_on_fault(struct sticps_npdb_build *build,
 enum sticps_err sticps_npdb_build_run(struct sticps_npdb_build *build, const char *output,
                                       struct sticps_error *err)
 {
+    struct npdb_csv_options csv = build->csv;
+    if (csv.as_of == 0)
+        csv.as_of = npdb_date_today();
     const struct npdb_build_options options = {
+        .csv = &csv,
         .blocks = (const char *const *)build->blocks.path,
         .blocks_len = build->blocks.len,
         .ports = (const char *const *)build->ports.path,

@@ -101,17 +101,22 @@ static enum sticps_err read_pieces(struct reading *reading, FILE *stream, char *
 {
     bool is_blocks = reading->file < reading->build->options->blocks_len;
     static const struct npdb_csv_options plain;
+    const struct npdb_csv_options *csv = reading->build->options->csv;
     struct npdb_dialect dialect;
+    struct sticps_error fault;
     enum sticps_err code = STICPS_OK;
     size_t len = 0, got;
     bool first = true;
     while (code == STICPS_OK && (got = fread(buffer + len, 1, PIECE - len, stream)) + len > 0) {
         size_t whole = len + got, start = 0;
         if (first) {
-            code = npdb_dialect_find(&plain, is_blocks ? NPDB_CSV_BLOCKS : NPDB_CSV_PORTS, buffer,
-                                     whole, &dialect, err);
-            if (code != STICPS_OK)
-                return code;
+            code = npdb_dialect_find(csv != NULL ? csv : &plain,
+                                     is_blocks ? NPDB_CSV_BLOCKS : NPDB_CSV_PORTS, buffer, whole,
+                                     &dialect, &fault);
+            if (code != STICPS_OK) {
+                report(reading->build, reading->file, 1, fault.text);
+                return STICPS_OK;
+            }
             start = dialect.body;
             reading->lines = dialect.body_line;
             first = false;

@@ -4,6 +4,7 @@
 #ifndef CLIENT_NPDB_BUILD_H
 #define CLIENT_NPDB_BUILD_H
 
+#include "client/npdb_csv_options.h"
 #include "common/error.h"
 
 #include <stdbool.h>
@@ -17,6 +18,7 @@ struct npdb_build_options {
     size_t blocks_len;
     const char *const *ports;
     size_t ports_len;
+    const struct npdb_csv_options *csv; /* borrowed; NULL: the defaults */
     const char *output;
     bool last_wins; /* of rows that contradict each other; else they are an error */
     /* Called for the first NPDB_MAX_REPORTED_FAULTS rows that are wrong; may be NULL. */

@@ -4,39 +4,14 @@
 #ifndef CLIENT_NPDB_DIALECT_H
 #define CLIENT_NPDB_DIALECT_H
 
+#include "client/npdb_csv_options.h"
 #include "common/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a file tells about. */
-enum npdb_csv_kind {
-    NPDB_CSV_BLOCKS, /* who has a block of numbers */
-    NPDB_CSV_PORTS   /* where single numbers are */
-};
-
-/* What a column says. */
-enum npdb_column {
-    NPDB_COLUMN_NUMBER, /* a prefix in blocks, a number in ports */
-    NPDB_COLUMN_NPA,
-    NPDB_COLUMN_NXX,
-    NPDB_COLUMN_BLOCK, /* the thousand, 0 to 9; A or nothing for all ten */
-    NPDB_COLUMN_LRN,
-    NPDB_COLUMN_SPC,
-    NPDB_COLUMN_SPID,
-    NPDB_COLUMN_STATUS,
-    NPDB_COLUMN_DATE, /* from when on the row counts */
-    NPDB_COLUMN_COUNT
-};
-
-#define NPDB_CSV_MAX_COLUMNS 256u
 #define NPDB_NO_COLUMN (-1)
-
-/* What is the same for all files of a build. Zeros are right for the two plain columns. */
-struct npdb_csv_options {
-    uint32_t as_of; /* yyyymmdd: rows of a later date do not count; 0: all do */
-};
 
 struct npdb_dialect {
     const struct npdb_csv_options *options; /* borrowed */
@@ -45,9 +20,9 @@ struct npdb_dialect {
     bool two_columns;   /* no heading, number and owner and nothing else; the owner is in SPC */
     size_t body;        /* bytes in front of the first row */
     uint32_t body_line; /* lines in front of it */
+    bool is_common;     /* ports: a number, an LRN or SPC, and maybe columns that do not matter */
     unsigned columns;   /* how many of them are looked at, from the left */
     int8_t role[NPDB_CSV_MAX_COLUMNS]; /* of each: enum npdb_column, or NPDB_NO_COLUMN */
-    bool has[NPDB_COLUMN_COUNT];
 };
 
 /* `text` is the beginning of the file: its first MB, or all of it. `options` are borrowed for as

@@ -4,22 +4,17 @@
 #define CLIENT_NPDB_MEANING_H
 
 #include "client/npdb_csv.h"
-
-/* Trimmed, without quotation marks, borrowed, not NUL-terminated. Empty: the file has no such
- * column, or the row has nothing in it. */
-struct npdb_field {
-    const char *text;
-    size_t len;
-};
+#include "client/npdb_field.h"
 
 enum npdb_meaning {
     NPDB_MEANING_ROW,
     NPDB_MEANING_SKIPPED, /* for its status */
-    NPDB_MEANING_FUTURE,  /* not yet */
+    NPDB_MEANING_FUTURE,  /* not effective yet */
+    NPDB_MEANING_ENDED,   /* a port that is over */
     NPDB_MEANING_FAULT    /* `err` says why */
 };
 
-/* Sets all of *row but its line. */
+/* Sets all of *row but its line. A field is empty when the file has no such column. */
 enum npdb_meaning npdb_meaning_of(const struct npdb_dialect *dialect,
                                   const struct npdb_field fields[NPDB_COLUMN_COUNT],
                                   struct npdb_csv_row *row,

@@ -23,6 +23,19 @@ static enum sticps_err add_all(struct sticps_npdb_build *build, const struct cli
     return code;
 }
 
+/* What is said about the CSV, in the order of enum sticps_npdb_build_option. */
+#define BUILD_OPTIONS (STICPS_NPDB_SPC_MAP + 1)
+
+static enum sticps_err set_all(struct sticps_npdb_build *build,
+                               const char *const values[BUILD_OPTIONS], struct sticps_error *err)
+{
+    enum sticps_err code = STICPS_OK;
+    for (unsigned i = 0; i < BUILD_OPTIONS && code == STICPS_OK; i++)
+        if (values[i] != NULL)
+            code = sticps_npdb_build_set(build, i, values[i], err);
+    return code;
+}
+
 static int print_build(const struct sticps_npdb_build *build, const char *output)
 {
     static const struct {
@@ -66,11 +79,28 @@ static int print_build(const struct sticps_npdb_build *build, const char *output
 static int run_build(int argc, char **argv)
 {
     struct cli_texts blocks = {.len = 0}, ports = {.len = 0}, rest;
-    const char *output = NULL;
+    const char *output = NULL, *said[BUILD_OPTIONS] = {NULL};
     bool last_wins = false;
     const struct cli_option options[] = {
         {"blocks", 0, CLI_TEXTS, &blocks, "CSV", "PREFIX,SPC: who owns a block", false, 0, 0},
         {"ports", 0, CLI_TEXTS, &ports, "CSV", "TN,LRN or TN,SPC: ported numbers", false, 0, 0},
+        {"blocks-columns", 0, CLI_TEXT, &said[STICPS_NPDB_BLOCKS_COLUMNS], "LIST",
+         "prefix, npa, nxx, block, spc, spid, status, date=COLUMN", false, 0, 0},
+        {"ports-columns", 0, CLI_TEXT, &said[STICPS_NPDB_PORTS_COLUMNS], "LIST",
+         "tn, lrn, spc, spid, status, date=COLUMN: a name, a position, or -", false, 0, 0},
+        {"separator", 0, CLI_TEXT, &said[STICPS_NPDB_SEPARATOR], "NAME",
+         "comma, semicolon, tab or bar; else found by looking", false, 0, 0},
+        {"date-order", 0, CLI_TEXT, &said[STICPS_NPDB_DATE_ORDER], "ORDER",
+         "ymd, mdy or dmy; else where only one is possible", false, 0, 0},
+        {"as-of", 0, CLI_TEXT, &said[STICPS_NPDB_AS_OF], "DATE",
+         "rows effective later do not count; else today, UTC", false, 0, 0},
+        {"skip-status", 0, CLI_TEXT, &said[STICPS_NPDB_SKIP_STATUSES], "LIST",
+         "leave rows with these out; else X, cancelled", false, 0, 0},
+        {"end-status", 0, CLI_TEXT, &said[STICPS_NPDB_END_STATUSES], "LIST",
+         "out of service from their date on; else D", false, 0, 0},
+        {"spid-map", 0, CLI_TEXT, &said[STICPS_NPDB_SPID_MAP], "CSV", "SPID,OCN", false, 0, 0},
+        {"ocn-map", 0, CLI_TEXT, &said[STICPS_NPDB_SPC_MAP], "CSV",
+         "OCN,OCN: put in place of another, last", false, 0, 0},
         {"output", 'o', CLI_TEXT, &output, "FILE", "the file to write", true, 0, 0},
         {"last-wins", 0, CLI_FLAG, &last_wins, NULL, "the later of two contradictory rows counts",
          false, 0, 0},
@@ -89,6 +119,8 @@ static int run_build(int argc, char **argv)
         code = add_all(build, &blocks, sticps_npdb_build_add_blocks, &err);
     if (code == STICPS_OK)
         code = add_all(build, &ports, sticps_npdb_build_add_ports, &err);
+    if (code == STICPS_OK)
+        code = set_all(build, said, &err);
     if (code == STICPS_OK) {
         sticps_npdb_build_set_last_wins(build, last_wins);
         sticps_npdb_build_on_fault(build, on_fault, NULL);

@@ -102,6 +102,29 @@ STICPS_EXPORT enum sticps_err
 sticps_npdb_build_add_ports(struct sticps_npdb_build *build, const char *path,
                             struct sticps_error *err) STICPS_MUST_CHECK;
 
+/* What is said about the CSV of a build, each as a text; docs/npdb-format.md has the rules. */
+enum sticps_npdb_build_option {
+    /* Which column says what, "npa=NPA,nxx=NXX,block=BLOCK_ID,spc=OCN": names of the heading, or
+     * positions from 1, or - for none; what is not given is found by its usual names */
+    STICPS_NPDB_BLOCKS_COLUMNS,
+    STICPS_NPDB_PORTS_COLUMNS, /* "tn=NUMBER,lrn=3" */
+    STICPS_NPDB_SEPARATOR,     /* "comma", "semicolon", "tab", "bar"; else found by looking */
+    STICPS_NPDB_DATE_ORDER,    /* "ymd", "mdy", "dmy"; else what can only be read in one way */
+    STICPS_NPDB_AS_OF,         /* "YYYY-MM-DD"; else today in UTC */
+    STICPS_NPDB_SKIP_STATUSES, /* "X": rows with one of these are left out */
+    STICPS_NPDB_END_STATUSES,  /* "D": rows with one of these end a block or number */
+    STICPS_NPDB_SPID_MAP,      /* path of a CSV, "SPID,OCN" */
+    STICPS_NPDB_SPC_MAP        /* path of a CSV, "OCN,OCN", applied after it */
+};
+
+/* Sets an option for all files of the build; NULL for what holds without it. The text is copied, a
+ * file is read at once. STICPS_ERR_USAGE: the value does not suit the option. STICPS_ERR_FILE,
+ * STICPS_ERR_SPC: a table cannot be read. STICPS_ERR_NO_MEMORY. */
+STICPS_EXPORT enum sticps_err sticps_npdb_build_set(struct sticps_npdb_build *build,
+                                                    enum sticps_npdb_build_option which,
+                                                    const char *value,
+                                                    struct sticps_error *err) STICPS_MUST_CHECK;
+
 /* With `on` not 0, of two rows that contradict each other the later one counts (in the order in
  * which the files were added); by default that is an error. */
 STICPS_EXPORT void sticps_npdb_build_set_last_wins(struct sticps_npdb_build *build, int on);

@@ -282,6 +282,10 @@ static enum sticps_err call_build(void)
     if (code == STICPS_OK)
         code = sticps_npdb_build_add_blocks(build, csv_path, NULL);
     if (code == STICPS_OK)
+        code = sticps_npdb_build_set(build, STICPS_NPDB_SKIP_STATUSES, "X,V", NULL);
+    if (code == STICPS_OK)
+        code = sticps_npdb_build_set(build, STICPS_NPDB_SPC_MAP, override_path, NULL);
+    if (code == STICPS_OK)
         code = sticps_npdb_build_run(build, npdb_path, NULL);
     sticps_npdb_build_free(build);
     return code;
