@@ -153,7 +153,8 @@ static bool symbols_exist(const unsigned char *block, const struct shape *s, uin
 
 size_t npdb_block_check(const unsigned char *block, size_t room, uint32_t palette_len)
 {
-    if (room < 8)
+    room &= ~(size_t)7; /* a block fills multiples of 8 */
+    if (room == 0)
         return 0;
     uint32_t head = npdb_get32(block);
     struct shape s = read_head(block);
