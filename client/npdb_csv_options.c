@@ -149,6 +149,7 @@ bool npdb_status_in(const char *list, const char *status, size_t len)
 {
     for (size_t one; *list != '\0'; list += one + (list[one] == ',')) {
         size_t same = 0;
+        list += strspn(list, " ");
         one = strcspn(list, ",");
         while (same < len && same < one && fold(status[same]) == list[same])
             same++;

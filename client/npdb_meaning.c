@@ -119,6 +119,8 @@ static enum sticps_err parse_block(const struct npdb_dialect *dialect,
     enum sticps_err code = parse_prefix(fields, &row->number, err);
     if (code != STICPS_OK)
         return code;
+    if (owner->len == 0)
+        return fail(err, STICPS_ERR_NPDB, NULL, "there is no SPC; write - if nobody has the block");
     row->owner = NPDB_NOBODY;
     if (owner->len == 1 && owner->text[0] == '-')
         return STICPS_OK;
@@ -159,6 +161,8 @@ static enum sticps_err parse_port(const struct npdb_dialect *dialect,
     row->number = tn_key(&tn);
     enum npdb_column column = owner_column(fields, tn_is_toll_free(&tn));
     const struct npdb_field *owner = &fields[column];
+    if (owner->len == 0)
+        return fail(err, STICPS_ERR_NPDB, NULL, "there is neither an LRN nor an SPC");
     if (owner->len <= 5)
         return parse_spc(dialect, owner, column == NPDB_COLUMN_SPID, &row->owner, err);
     if (tn_from_typed(owner->text, owner->len, 1, &lrn, NULL) != STICPS_OK || !tn_is_nanp(&lrn))

@@ -11,7 +11,7 @@ from lib.pki import ROOT
 HEADERS = manual.of_headers()
 EXPORTS = [line for line in (ROOT / "tests/unit/exports.txt").read_text().split("\n") if line and line[0] != "#"]
 # told by the words of their page, one by one, rather than in its SYNOPSIS
-TOLD = ("enum sticps_err", "enum sticps_event", "enum sticps_npdb_figure")
+TOLD = ("enum sticps_err", "enum sticps_event", "enum sticps_npdb_figure", "enum sticps_npdb_build_option")
 
 
 def title(page):
