@@ -75,9 +75,9 @@ static bool read_line(struct npdb_csv *csv, const char *p, const char *end,
 
 /* ---- the common row ---- */
 
-/* Nearly all rows of ports are "2025550123,3035550000": ten or eleven digits of the plan, twice.
- * They are read eight digits at a time; whatever is not plainly one of them goes the long way,
- * which gives the same row for those that are. */
+/* Nearly all rows of ports are "2025550123,3035550000" or "2025550123,1234", numbers of the plan
+ * with ten or eleven digits. They are read eight digits at a time; whatever is not plainly one of
+ * them goes the long way, which gives the same row for those that are. */
 
 #define COMMON_ROOM 32 /* bytes that read_common may look at */
 
@@ -120,18 +120,48 @@ static inline const char *read_plan_number(const char *p, char stop, uint64_t *k
     return p + 11;
 }
 
+/* An OCN in upper case with `stop` behind it, as a spc_key. As above. */
+static inline const char *read_ocn(const char *p, char stop, uint64_t *key)
+{
+    if (p[4] != stop)
+        return NULL;
+    *key = 0;
+    for (size_t i = 0; i < 4; i++) {
+        if ((p[i] < '0' || p[i] > '9') && (p[i] < 'A' || p[i] > 'Z'))
+            return NULL;
+        *key = *key << 8 | (unsigned char)p[i];
+    }
+    *key <<= 32;
+    return p + 5;
+}
+
+/* The owner with `stop` behind it; an OCN is looked up where there is a table of them. */
+static inline const char *read_owner(const struct npdb_csv *csv, const char *p, char stop,
+                                     uint64_t *owner)
+{
+    const char *next = read_plan_number(p, stop, owner);
+    return next != NULL || csv->dialect->options->spcs != NULL ? next : read_ocn(p, stop, owner);
+}
+
 /* Returns what follows the row, or NULL when it is not of that kind. A toll-free number is not: its
  * owner is told otherwise. */
-static inline const char *read_common(const char *p, char separator, struct npdb_csv_row *row)
+static inline const char *read_common(const struct npdb_csv *csv, struct npdb_csv_row *row)
 {
-    const char *owner = read_plan_number(p, separator, &row->number);
+    const char separator = csv->dialect->separator;
+    const char *owner = read_plan_number(csv->at, separator, &row->number);
     if (owner == NULL || (owner[-11] == '8' && owner[-10] == owner[-9]))
         return NULL;
-    const char *next = read_plan_number(owner, '\n', &row->owner);
+    const char *next = read_owner(csv, owner, '\n', &row->owner);
     if (next != NULL)
         return next;
-    next = read_plan_number(owner, '\r', &row->owner);
-    return next != NULL && *next == '\n' ? next + 1 : NULL;
+    next = read_owner(csv, owner, '\r', &row->owner);
+    if (next != NULL)
+        return *next == '\n' ? next + 1 : NULL;
+    if (csv->dialect->two_columns)
+        return NULL;
+    next = read_owner(csv, owner, separator, &row->owner);
+    next = next != NULL ? memchr(next, '\n', (size_t)(csv->end - next)) : NULL;
+    return next != NULL && next - csv->at <= (ptrdiff_t)NPDB_CSV_MAX_LINE ? next + 1 : NULL;
 }
 
 /* ---- all rows ---- */
@@ -151,12 +181,11 @@ static size_t read_next(struct npdb_csv *csv, struct npdb_csv_row *row)
 size_t npdb_csv_read(struct npdb_csv *csv, struct npdb_csv_row *rows, size_t max)
 {
     const bool is_common = csv->dialect->is_common;
-    const char separator = csv->dialect->separator;
     size_t count = 0;
     while (count < max && csv->at < csv->end) {
         const char *next = NULL;
         if (is_common && csv->end - csv->at >= COMMON_ROOM)
-            next = read_common(csv->at, separator, &rows[count]);
+            next = read_common(csv, &rows[count]);
         if (next != NULL) {
             csv->at = next;
             rows[count].line = csv->lines++;

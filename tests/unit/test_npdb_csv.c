@@ -137,16 +137,21 @@ static size_t random_digits(char *out)
 }
 
 /* Lines that are common rows, nearly, or not at all. */
-static size_t random_lines(char *out, size_t lines)
+static size_t random_lines(char *out, size_t lines, char separator)
 {
-    static const char *const ends[] = {"\n", "\n", "\n", "\n", "\r\n", "\r", ",x\n", " \n", ""};
+    static const char *const ocns[] = {"1234", "ABCD", "9Z9Z", "12a4", "123", "ABC12", "12 4", ""};
+    static const char *const ends[] = {"\n", "\n",   "\n",       "\n", "\r\n",
+                                       "\r", ",x\n", ",,\"\r\n", ""};
     static const char strange[] = ",\n\r\"'+ /:0129;\t\0\x80\xff";
     size_t len = 0;
     for (size_t i = 0; i < lines; i++) {
         size_t start = len;
         len += random_digits(out + len);
-        out[len++] = below(20) > 0 ? ',' : ';';
-        len += random_digits(out + len);
+        out[len++] = below(20) > 0 ? separator : '|';
+        if (below(4) == 0)
+            len += (size_t)sprintf(out + len, "%s", ocns[below(8)]);
+        else
+            len += random_digits(out + len);
         len += (size_t)sprintf(out + len, "%s", ends[below(3) > 0 ? 0 : below(9)]);
         for (unsigned change = below(6) > 0 ? 0 : 1 + below(3); change > 0 && len > start; change--)
             out[start + below((unsigned)(len - start))] = strange[below(sizeof(strange) - 1)];
@@ -189,7 +194,8 @@ static void both_ways_agree(const char *heading)
         char text[2048], *piece;
         struct npdb_dialect dialect;
         memcpy(text, heading, before);
-        size_t len = before + random_lines(text + before, 1 + below(20));
+        size_t len = before + random_lines(text + before, 1 + below(20),
+                                           strchr(heading, ';') != NULL ? ';' : ',');
         assert_true(len <= room + 512);
         assert_int_equal(npdb_dialect_find(&options, NPDB_CSV_PORTS, text, len, &dialect, NULL),
                          STICPS_OK);
@@ -214,6 +220,7 @@ static void the_short_way_gives_what_the_long_one_gives(void **unused)
     state = 5;
     both_ways_agree("2025550123,3035550000\n");
     both_ways_agree("TN,LRN,MORE\n");
+    both_ways_agree("TN;OCN;MORE\n");
 }
 
 static void the_common_row_is_read(void **unused)
@@ -222,13 +229,17 @@ static void the_common_row_is_read(void **unused)
     static const char text[] = "2025550123,3035550000\n12125550199,19995559999\r\n"
                                "9999999999,2002000000\n2002000000,9999999999\n8005550123,ABC23\n"
                                "8215550123,2025550000\n8225550123,2025550000\n"
-                               "2025550123,3035550000\n2025550124,3035550001";
+                               "2025550123,3035550000\n2025550124,3035550001\n"
+                               "2025550125,1234\n12025550126,9Z9Z\r\n2025550127,ab01\n"
+                               "8005550124,1234\n2025550128,12345\n2025550129,1234";
     struct told told;
     read_all(NPDB_CSV_PORTS, text, sizeof(text) - 1, &told);
     assert_string_equal(told.text, "1:12025550123|LRN 13035550000;2:12125550199|LRN 19995559999;"
                                    "3:19999999999|LRN 12002000000;4:12002000000|LRN 19999999999;"
                                    "5:18005550123|ABC23;6:18215550123|LRN 12025550000;7:BAD;"
-                                   "8:12025550123|LRN 13035550000;9:12025550124|LRN 13035550001;");
+                                   "8:12025550123|LRN 13035550000;9:12025550124|LRN 13035550001;"
+                                   "10:12025550125|1234;11:12025550126|9Z9Z;12:12025550127|AB01;"
+                                   "13:18005550124|1234;14:BAD;15:12025550129|1234;");
 }
 
 static void numbers_of_the_plan(void **unused)

@@ -359,6 +359,10 @@ static void codes_are_replaced(void **state)
     read_with(&options, BLOCKS, text, strlen(text), &told);
     assert_string_equal(told.text, "2:1202555|3333;3:1202556|nobody;");
     assert_int_equal(npdb_csv_options_set(&options, STICPS_NPDB_SPID_MAP, NULL, NULL), STICPS_OK);
+    text = "2025550101,1111\n2025550102,9999\n2025550103,1111\n2025550104,1111\n";
+    read_with(&options, PORTS, text, strlen(text), &told);
+    assert_string_equal(told.text, "1:12025550101|2222;2:12025550102|9999;3:12025550103|2222;"
+                                   "4:12025550104|2222;");
     text = "202555,1111\n";
     read_with(&options, BLOCKS, text, strlen(text), &told);
     assert_string_equal(told.text, "1:1202555|2222;");
