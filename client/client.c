@@ -47,6 +47,8 @@ static enum sticps_err make_parts(struct sticps_client *client, struct sticps_er
         code = fetcher_new(client->loop, options, &client->fetcher, err);
     if (code == STICPS_OK)
         code = x5u_cache_new(client->fetcher, options, &client->events, &client->x5u, err);
+    if (code == STICPS_OK && options_name(options, NUMBERS_ENUM))
+        code = enum_source_new(client->loop, options, &client->events, &client->enumeration, err);
     if (code == STICPS_OK)
         code = deliverer_new(client, &client->deliverer, err);
     if (code == STICPS_OK)
@@ -112,6 +114,7 @@ static void abandon(struct sticps_client *client)
     loop_abandon(client->loop);
     lists_free(client->lists);
     number_sources_free(atomic_load(&client->numbers));
+    enum_source_abandon(client->enumeration);
     sticps_options_free(client->options);
     free(client);
 }
@@ -128,6 +131,8 @@ void sticps_client_free(struct sticps_client *client)
         loop_stop_thread(client->loop);
     if (client->deliverer != NULL)
         deliverer_close(client->deliverer);
+    if (client->enumeration != NULL)
+        enum_source_close(client->enumeration);
     if (client->fetcher != NULL)
         fetcher_close(client->fetcher); /* the callbacks of what is under way */
     deliverer_free(client->deliverer);
@@ -139,6 +144,7 @@ void sticps_client_free(struct sticps_client *client)
         list_keeper_destroy(&client->keepers[kind]);
     lists_free(client->lists);
     number_sources_free(atomic_load(&client->numbers));
+    enum_source_free(client->enumeration);
     gate_destroy(&client->gate);
     if (client->crl_signers != client->anchors)
         anchor_set_free(client->crl_signers);
@@ -185,7 +191,7 @@ enum sticps_err sticps_client_set_npdb(struct sticps_client *client, const char 
     if (code != STICPS_OK)
         return code;
     struct number_sources *sources = NULL;
-    code = number_sources_new(client->options, paths, count, &sources, err);
+    code = number_sources_new(client->options, client->enumeration, paths, count, &sources, err);
     if (code != STICPS_OK)
         return code;
     forks_hold();

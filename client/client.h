@@ -29,6 +29,7 @@ struct sticps_client {
     struct loop *loop;
     struct fetcher *fetcher;
     struct x5u_cache *x5u;
+    struct enum_source *enumeration; /* NULL when it is not among the sources of numbers */
     struct deliverer *deliverer;
     struct list_source list_source;
     struct list_refresher refresher;

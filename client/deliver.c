@@ -5,6 +5,7 @@
 #include "client/latency.h"
 #include "client/peers.h"
 #include "client/signing.h"
+#include "client/targets.h"
 #include "common/passport.h"
 #include "common/url.h"
 #include "sticps/resolve.h"
@@ -50,6 +51,7 @@ struct delivering {
     sticps_deliver_fn *callback;
     void *ctx;
     uint64_t deadline; /* loop_now() */
+    struct passport *passport;
     struct sticps_delivery *delivery;
     struct sending *sendings;
     size_t pending; /* sendings without an outcome, and 1 while they are being started */
@@ -66,6 +68,7 @@ static void delivering_free(struct delivering *delivering)
     for (size_t i = 0; delivering->sendings != NULL && i < delivering->delivery->len; i++)
         free(delivering->sendings[i].bearer);
     sticps_delivery_free(delivering->delivery);
+    passport_free(delivering->passport);
     free(delivering->sendings);
     free(delivering);
 }
@@ -318,45 +321,25 @@ static void try_now(struct sending *sending)
 
 /* ---- whom to ---- */
 
-/* The distinct CPS of the called numbers. When there is none, the first number's reason. */
-static enum sticps_err find_targets(struct sticps_client *client, const struct passport *passport,
-                                    struct sticps_delivery *delivery, struct sticps_error *err)
+static enum sticps_err parse(struct delivering *delivering, struct sticps_error *err)
 {
-    struct sticps_answer *answer = client->deliverer->answer;
-    enum sticps_err first = STICPS_OK, code = STICPS_OK;
-    for (size_t i = 0; i < passport->dest_len && code != STICPS_ERR_NO_MEMORY; i++) {
-        struct sticps_error why = {0};
-        char number[TN_MAX_DIGITS + 2] = "+"; /* canonical: nothing is to be added */
-        memcpy(number + 1, passport->dest[i].digits, TN_MAX_DIGITS + 1);
-        code = sticps_resolve(client, number, answer, &why);
-        if (code == STICPS_OK)
-            code = delivery_add(delivery, sticps_answer_url(answer), &why);
-        if (code != STICPS_OK && (first == STICPS_OK || code == STICPS_ERR_NO_MEMORY)) {
-            first = code;
-            *err = why;
-        }
-    }
-    if (code == STICPS_ERR_NO_MEMORY)
-        return code;
-    return delivery->len > 0 ? STICPS_OK : first;
+    const struct sticps_options *options = delivering->deliverer->client->options;
+    struct passport_rules rules = PASSPORT_RULES_DEFAULT;
+    rules.default_country = options->default_country;
+    rules.lab = options->lab;
+    return passport_parse(delivering->token, delivering->len, &rules, -1, &delivering->passport,
+                          err);
 }
 
-/* From the token to its targets. */
+/* From the token's called numbers to its targets. */
 static enum sticps_err plan(struct delivering *delivering, struct sticps_error *err)
 {
-    struct sticps_client *client = delivering->deliverer->client;
-    struct passport_rules rules = PASSPORT_RULES_DEFAULT;
-    rules.default_country = client->options->default_country;
-    rules.lab = client->options->lab;
-    struct passport *passport = NULL;
-    enum sticps_err code =
-        passport_parse(delivering->token, delivering->len, &rules, -1, &passport, err);
-    if (code != STICPS_OK)
-        return code;
-    struct sticps_delivery *delivery = delivery_new(passport->dest_len);
-    code = delivery != NULL ? find_targets(client, passport, delivery, err)
-                            : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    passport_free(passport);
+    struct deliverer *deliverer = delivering->deliverer;
+    struct sticps_delivery *delivery = delivery_new(delivering->passport->dest_len);
+    enum sticps_err code = delivery != NULL
+                               ? targets_find(deliverer->client, delivering->passport,
+                                              deliverer->answer, delivery, err)
+                               : fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     if (code == STICPS_OK) {
         delivering->sendings = calloc(delivery->len, sizeof(*delivering->sendings));
         if (delivering->sendings == NULL)
@@ -369,19 +352,31 @@ static enum sticps_err plan(struct delivering *delivering, struct sticps_error *
     return code;
 }
 
-static void begin(struct loop_task *task)
+static enum sticps_err check_open(const struct deliverer *deliverer, struct sticps_error *err)
 {
-    struct delivering *delivering =
-        (struct delivering *)((char *)task - offsetof(struct delivering, task));
+    if (!atomic_load(&deliverer->closed))
+        return STICPS_OK;
+    return fail(err, STICPS_ERR_FETCH, NULL, "the client was closed before the CPS was asked");
+}
+
+static void end_unsent(struct delivering *delivering, enum sticps_err code,
+                       const struct sticps_error *err)
+{
+    events_note(&delivering->deliverer->client->events, STICPS_EVENT_DELIVERY, code, err);
+    end(delivering, code, err);
+}
+
+/* What must be waited for to resolve the called numbers is there, or overdue. */
+static void send_all(void *ctx)
+{
+    struct delivering *delivering = ctx;
     struct deliverer *deliverer = delivering->deliverer;
     struct sticps_error err = {0};
-    enum sticps_err code =
-        atomic_load(&deliverer->closed)
-            ? fail(&err, STICPS_ERR_FETCH, NULL, "the client was closed before the CPS was asked")
-            : plan(delivering, &err);
+    enum sticps_err code = check_open(deliverer, &err);
+    if (code == STICPS_OK)
+        code = plan(delivering, &err);
     if (code != STICPS_OK) {
-        events_note(&deliverer->client->events, STICPS_EVENT_DELIVERY, code, &err);
-        end(delivering, code, &err);
+        end_unsent(delivering, code, &err);
         return;
     }
     delivering->next = deliverer->first;
@@ -397,6 +392,22 @@ static void begin(struct loop_task *task)
         try_now(&delivering->sendings[i]);
     }
     count_down(delivering);
+}
+
+static void begin(struct loop_task *task)
+{
+    struct delivering *delivering =
+        (struct delivering *)((char *)task - offsetof(struct delivering, task));
+    struct deliverer *deliverer = delivering->deliverer;
+    struct sticps_error err = {0};
+    enum sticps_err code = check_open(deliverer, &err);
+    if (code == STICPS_OK)
+        code = parse(delivering, &err);
+    if (code != STICPS_OK)
+        end_unsent(delivering, code, &err);
+    else if (!targets_wait(deliverer->client, delivering->passport, deliverer->answer,
+                           (unsigned)time_left(delivering), send_all, delivering))
+        send_all(delivering);
 }
 
 /* ---- the calls ---- */
@@ -556,6 +567,11 @@ void deliverer_close(struct deliverer *deliverer)
     loop_run_posted(deliverer->client->loop); /* what was queued ends here */
     while (end_waiting(deliverer))
         ;
+}
+
+bool deliverer_is_closed(const struct deliverer *deliverer)
+{
+    return atomic_load(&deliverer->closed);
 }
 
 void deliverer_free(struct deliverer *deliverer)

@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct deliverer;
@@ -19,7 +20,8 @@ enum sticps_err deliverer_new(struct sticps_client *client, struct deliverer **o
 /* Refuses new deliveries and ends those that wait for their turn or their next try, each with its
  * callback; what is at a CPS ends with fetcher_close, which comes next. The loop is stopped. */
 void deliverer_close(struct deliverer *deliverer);
-void deliverer_free(struct deliverer *deliverer); /* accepts NULL; closed */
+bool deliverer_is_closed(const struct deliverer *deliverer); /* any thread */
+void deliverer_free(struct deliverer *deliverer);            /* accepts NULL; closed */
 
 /* For statistics; any thread. The second as peers_list. */
 const struct latency *deliverer_latency(const struct deliverer *deliverer);

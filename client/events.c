@@ -10,6 +10,7 @@ static const char *const names[STICPS_EVENT_COUNT] = {
     [STICPS_EVENT_LIST] = "list",         [STICPS_EVENT_X5U] = "x5u",
     [STICPS_EVENT_DELIVERY] = "delivery", [STICPS_EVENT_PAUSE] = "pause",
     [STICPS_EVENT_SOURCE] = "source",     [STICPS_EVENT_ANCHORS] = "anchors",
+    [STICPS_EVENT_ENUM] = "enum",
 };
 
 const char *sticps_event_name(enum sticps_event event)
@@ -28,7 +29,7 @@ void events_init(struct events *events, const struct sticps_options *options)
 /* Calls fail by the thousand; what concerns all of them does not. */
 static enum sticps_log_level level_of(enum sticps_event event, enum sticps_err code)
 {
-    if (event == STICPS_EVENT_DELIVERY)
+    if (event == STICPS_EVENT_DELIVERY || event == STICPS_EVENT_ENUM)
         return STICPS_LOG_DEBUG;
     if (code == STICPS_OK)
         return STICPS_LOG_INFO;

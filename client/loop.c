@@ -27,6 +27,7 @@ struct loop {
     uint64_t curl_due;         /* curl's next time-out, NEVER when it has none */
     struct loop_timer *timers; /* by their moment */
     struct loop_timer rescue;
+    struct loop_watch *watches;
     uint64_t armed;                   /* what timer_fd is set to, NEVER when it is not */
     bool turning;                     /* in a turn, whose end arms the timer and looks for tasks */
     int unwatched[UNWATCHED_AT_ONCE]; /* curl's sockets, still in epoll_fd until the turn ends */
@@ -206,13 +207,39 @@ static int on_timer(CURLM *multi, long ms, void *context)
 
 /* ---- life ---- */
 
-/* Told once for each time that it fires or is written to, so that nobody has to read it. */
-static enum sticps_err watch(struct loop *loop, int fd, struct sticps_error *err)
+static enum sticps_err add_fd(struct loop *loop, int fd, uint32_t events, struct sticps_error *err)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
+    struct epoll_event event = {.events = events, .data.fd = fd};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "epoll_ctl: %s", strerror(errno));
     return STICPS_OK;
+}
+
+/* Told once for each time that it fires or is written to, so that nobody has to read it. */
+static enum sticps_err watch(struct loop *loop, int fd, struct sticps_error *err)
+{
+    return add_fd(loop, fd, EPOLLIN | EPOLLET, err);
+}
+
+enum sticps_err loop_watch(struct loop *loop, struct loop_watch *added, struct sticps_error *err)
+{
+    enum sticps_err code = add_fd(loop, added->fd, EPOLLIN, err);
+    if (code == STICPS_OK) {
+        added->next = loop->watches;
+        loop->watches = added;
+    }
+    return code;
+}
+
+void loop_unwatch(struct loop *loop, struct loop_watch *removed)
+{
+    struct epoll_event none = {0};
+    for (struct loop_watch **link = &loop->watches; *link != NULL; link = &(*link)->next)
+        if (*link == removed) {
+            *link = removed->next;
+            epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, removed->fd, &none);
+            return;
+        }
 }
 
 enum sticps_err loop_new(struct loop **out, struct sticps_error *err)
@@ -349,9 +376,21 @@ static void reap_transfers(struct loop *loop)
     }
 }
 
+static bool is_watched(struct loop *loop, int fd)
+{
+    for (struct loop_watch *at = loop->watches; at != NULL; at = at->next)
+        if (at->fd == fd) {
+            at->ready(at);
+            return true;
+        }
+    return false;
+}
+
 static void on_event(struct loop *loop, const struct epoll_event *event)
 {
     int fd = event->data.fd;
+    if (is_watched(loop, fd))
+        return;
     if (fd == loop->timer_fd) {
         loop->armed = NEVER;
     } else if (fd != loop->event_fd) {

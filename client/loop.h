@@ -1,6 +1,7 @@
-/* The loop of a client: one epoll descriptor that holds curl's sockets, a timer and a wake-up, so
- * that a host can wait for it in a loop of its own. Called by client.c (drive, thread, wait) and
- * fetch.c (transfers). Knows nothing of lists or certificates. */
+/* The loop of a client: one epoll descriptor that holds curl's sockets, a timer, a wake-up and what
+ * else is watched, so that a host can wait for it in a loop of its own. Called by client.c (drive,
+ * thread, wait), fetch.c (transfers) and enum_query.c (a watch). Knows nothing of lists or
+ * certificates. */
 #ifndef CLIENT_LOOP_H
 #define CLIENT_LOOP_H
 
@@ -29,6 +30,14 @@ struct loop_timer {
  * in the loop's thread, with the handle already out of the multi handle. */
 struct loop_transfer {
     void (*done)(struct loop_transfer *transfer, CURLcode result);
+};
+
+/* A descriptor besides curl's, embedded in what it is about: `ready` runs in the loop's thread for
+ * as long as it is readable. */
+struct loop_watch {
+    struct loop_watch *next;
+    int fd;
+    void (*ready)(struct loop_watch *watch);
 };
 
 /* What a waiting caller waits for. */
@@ -61,6 +70,11 @@ uint64_t loop_now(void);
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, unsigned ms,
                     void (*run)(struct loop_timer *timer));
 void loop_timer_stop(struct loop_timer *timer); /* harmless when not set */
+
+/* `watch` has its fd and function. The loop is stopped. STICPS_ERR_NO_MEMORY. */
+enum sticps_err loop_watch(struct loop *loop, struct loop_watch *watch,
+                           struct sticps_error *err) STICPS_MUST_CHECK;
+void loop_unwatch(struct loop *loop, struct loop_watch *watch); /* harmless when not watched */
 
 /* Runs `task` in the loop's thread, soon. Any thread. Never fails. */
 void loop_post(struct loop *loop, struct loop_task *task);

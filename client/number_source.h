@@ -1,6 +1,6 @@
-/* Where the owner of a called number is learnt: a portability file, or a function of the host, all
- * behind one interface. `resolve` asks its sources in order until one has found the number
- * (PROTOCOL section 7). */
+/* Where the owner of a called number is learnt: a portability file, ENUM
+ * (enum_source.h) or a function of the host, all behind one interface. `resolve` asks its sources
+ * in order until one has found the number (PROTOCOL section 7). */
 #ifndef CLIENT_NUMBER_SOURCE_H
 #define CLIENT_NUMBER_SOURCE_H
 
@@ -15,7 +15,8 @@
 enum number_result {
     NUMBER_FOUND,     /* the answer counts, also when it names nobody: no other source is asked */
     NUMBER_NOT_FOUND, /* this source knows nothing of the number */
-    NUMBER_FAILED     /* it could not tell; err says why */
+    NUMBER_FAILED,    /* it could not tell; err says why */
+    NUMBER_NOT_ASKED  /* it must be waited for: ENUM's cache has nothing */
 };
 
 struct number_answer {

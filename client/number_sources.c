@@ -26,14 +26,6 @@ static enum sticps_err add_files(struct number_sources *to, const char *const *p
     return code;
 }
 
-static bool names_files(const struct sticps_options *options)
-{
-    for (size_t i = 0; i < options->number_kinds_len; i++)
-        if (options->number_kinds[i] == NUMBERS_NPDB)
-            return true;
-    return false;
-}
-
 static enum sticps_err add_dip(struct number_sources *to, const struct sticps_options *options,
                                struct sticps_error *err)
 {
@@ -44,7 +36,8 @@ static enum sticps_err add_dip(struct number_sources *to, const struct sticps_op
     return code;
 }
 
-enum sticps_err number_sources_new(const struct sticps_options *options, const char *const *paths,
+enum sticps_err number_sources_new(const struct sticps_options *options,
+                                   struct enum_source *enumeration, const char *const *paths,
                                    size_t count, struct number_sources **out,
                                    struct sticps_error *err)
 {
@@ -53,11 +46,19 @@ enum sticps_err number_sources_new(const struct sticps_options *options, const c
     if (sources == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     enum sticps_err code = STICPS_OK;
-    if (!names_files(options))
+    if (!options_name(options, NUMBERS_NPDB))
         code = add_files(sources, paths, count, err);
     for (size_t i = 0; i < options->number_kinds_len && code == STICPS_OK; i++)
-        code = options->number_kinds[i] == NUMBERS_NPDB ? add_files(sources, paths, count, err)
-                                                        : add_dip(sources, options, err);
+        switch (options->number_kinds[i]) {
+        case NUMBERS_NPDB:
+            code = add_files(sources, paths, count, err);
+            break;
+        case NUMBERS_ENUM:
+            sources->items[sources->len++] = enum_source_as_number_source(enumeration);
+            break;
+        default:
+            code = add_dip(sources, options, err);
+        }
     if (code == STICPS_OK)
         *out = sources;
     else

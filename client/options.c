@@ -82,6 +82,8 @@ struct sticps_options *sticps_options_new(void)
     options->list_timeout = 30000;
     options->x5u_timeout = 2000;
     options->deliver_timeout = 400;
+    options->enumeration.deadline_ms = ENUM_DEADLINE_MS;
+    options->enumeration.cached = ENUM_CACHED;
     options->deliver_queue = DELIVER_QUEUE;
     options->deliver_per_cps = DELIVER_PER_CPS;
     options->clock = clock_system;

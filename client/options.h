@@ -23,7 +23,27 @@ struct text_list {
 };
 
 /* The sources of numbers, in the order of the options; files that are not among them come first. */
-enum number_kind { NUMBERS_NPDB, NUMBERS_DIP, NUMBER_KINDS };
+enum number_kind { NUMBERS_NPDB, NUMBERS_ENUM, NUMBERS_DIP, NUMBER_KINDS };
+
+#define ENUM_DEADLINE_MS 100
+#define ENUM_DEADLINE_MAX_MS 60000
+#define ENUM_CACHED 65536
+#define ENUM_CACHED_MAX (1 << 24)
+#define ENUM_SERVERS_MAX 8
+#define ENUM_APEX_SIZE 201 /* leaves room for fifteen digits before it */
+
+/* With NUMBERS_ENUM. */
+struct enum_options {
+    char apex[ENUM_APEX_SIZE]; /* lower case, without a dot at the end */
+    struct enum_server {
+        int family; /* AF_INET, AF_INET6 */
+        unsigned char address[16];
+        uint16_t port;
+    } servers[ENUM_SERVERS_MAX];
+    size_t servers_len; /* 0: those of /etc/resolv.conf */
+    unsigned deadline_ms;
+    unsigned cached; /* entries */
+};
 
 struct sticps_options {
     struct text_list anchors;   /* PEM or DER, each known to parse */
@@ -54,12 +74,16 @@ struct sticps_options {
     void *sti_sign_ctx;
     enum number_kind number_kinds[NUMBER_KINDS];
     size_t number_kinds_len;
+    struct enum_options enumeration;
     sticps_dip_fn *dip; /* with NUMBERS_DIP */
     void *dip_ctx;
     struct clock clock;
     sticps_log_fn *log; /* NULL: none */
     void *log_ctx;
 };
+
+/* Is it among the sources of numbers? */
+bool options_name(const struct sticps_options *options, enum number_kind kind);
 
 #define LIST_SOURCES_MAX 64 /* URLs, and files, for one list */
 

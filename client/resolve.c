@@ -1,3 +1,5 @@
+#include "client/resolve.h"
+
 #include "client/client.h"
 
 #include "common/url.h"
@@ -27,6 +29,11 @@ void sticps_answer_free(struct sticps_answer *answer)
     free(answer);
 }
 
+void answer_copy(struct sticps_answer *to, const struct sticps_answer *from)
+{
+    *to = *from;
+}
+
 /* Who serves an LRN that came without its owner: whose block it is a number of. */
 static void find_owner(const struct number_sources *sources, struct number_answer *answer)
 {
@@ -38,7 +45,7 @@ static void find_owner(const struct number_sources *sources, struct number_answe
 }
 
 /* Who serves the number, by the first source that knows it. Inside the gate. */
-static enum sticps_err find_carrier(const struct sticps_client *client,
+static enum sticps_err find_carrier(const struct sticps_client *client, bool asked,
                                     struct sticps_answer *answer, struct sticps_error *err)
 {
     const struct number_sources *sources = atomic_load(&client->numbers);
@@ -48,6 +55,11 @@ static enum sticps_err find_carrier(const struct sticps_client *client,
     enum number_result result = NUMBER_NOT_FOUND;
     for (size_t i = 0; i < sources->len && result != NUMBER_FOUND; i++) {
         result = number_source_lookup(sources->items[i], &answer->tn, &answer->number, &trouble);
+        if (result == NUMBER_NOT_ASKED && !asked)
+            return fail(err, STICPS_ERR_WOULD_WAIT, answer->tn.digits,
+                        "ENUM must be asked about this number first: sticps_resolve_start does");
+        if (result == NUMBER_NOT_ASKED)
+            fail(&trouble, STICPS_ERR_FETCH, "enum", "ENUM had no answer in time");
         if (result == NUMBER_FOUND && answer->number.lrn.digits[0] != '\0' &&
             answer->number.spc.text[0] == '\0' && !sources->items[i]->ops->names_owners)
             find_owner(sources, &answer->number);
@@ -107,7 +119,7 @@ static enum sticps_err find_url(const struct sticps_list *list, struct sticps_an
     return STICPS_OK;
 }
 
-enum sticps_err sticps_resolve(struct sticps_client *client, const char *number,
+enum sticps_err resolve_number(struct sticps_client *client, const char *number, bool asked,
                                struct sticps_answer *answer, struct sticps_error *err)
 {
     struct sticps_error why;
@@ -119,12 +131,19 @@ enum sticps_err sticps_resolve(struct sticps_client *client, const char *number,
     if (code != STICPS_OK)
         code = fail(err, STICPS_ERR_NOT_A_NUMBER, number, "%s", why.text);
     if (code == STICPS_OK)
-        code = find_carrier(client, answer, err);
+        code = find_carrier(client, asked, answer, err);
     if (code == STICPS_OK)
         code = find_url(list, answer, err);
     gate_leave(&client->gate, ticket);
     answer->reason = code;
     return code;
+}
+
+enum sticps_err sticps_resolve(struct sticps_client *client, const char *number,
+                               struct sticps_answer *answer, struct sticps_error *err)
+{
+    /* In a child of the client's process nobody asks ENUM any more. */
+    return resolve_number(client, number, client->forks != forks_count(), answer, err);
 }
 
 const char *sticps_answer_tn(const struct sticps_answer *answer)

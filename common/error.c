@@ -41,6 +41,7 @@ static const char *const names[STICPS_ERR_COUNT] = {
     [STICPS_ERR_NOT_FOUND] = "NOT_FOUND",
     [STICPS_ERR_BUSY] = "BUSY",
     [STICPS_ERR_PAUSED] = "PAUSED",
+    [STICPS_ERR_WOULD_WAIT] = "WOULD_WAIT",
 };
 
 const char *sticps_err_name(enum sticps_err code)

@@ -4,13 +4,13 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 # building, and running the daemons
 PACKAGES_BUILD="gcc libc6-dev cmake ninja-build pkg-config
-    libssl-dev libh2o-evloop-dev libpq-dev libjansson-dev libjwt-dev libcurl4-openssl-dev libcyaml-dev libyaml-dev
+    libssl-dev libh2o-evloop-dev libpq-dev libjansson-dev libjwt-dev libcurl4-openssl-dev libc-ares-dev libcyaml-dev libyaml-dev
     uthash-dev zlib1g-dev libp11-kit-dev"
 # the quick start's walk
 PACKAGES_RUN="postgresql postgresql-common openssl curl ca-certificates procps jq python3"
 # the tests
 PACKAGES_TEST="g++ mandoc libcmocka-dev python3 python3-pytest python3-jwt python3-cryptography python3-psycopg2
-    python3-jsonschema python3-yaml softhsm2 nginx haproxy secsipidx iproute2 libfaketime pgbouncer abigail-tools strace
+    python3-jsonschema python3-yaml softhsm2 nsd nginx haproxy secsipidx iproute2 libfaketime pgbouncer abigail-tools strace
     kamailio kamailio-secsipid-modules kamailio-utils-modules sip-tester"
 # the tests' linter of docs/openapi.yaml, where node and npm did not come from elsewhere
 PACKAGES_NODE="nodejs npm"

@@ -78,6 +78,24 @@ static enum sticps_err set_texts(struct sticps_options *to, const struct client_
     return code;
 }
 
+static enum sticps_err set_enum(struct sticps_options *to, const struct client_options *from,
+                                struct sticps_error *err)
+{
+    if (from->enum_apex == NULL) {
+        if (from->enum_servers.len == 0 && from->enum_deadline == 0 && !from->enum_first)
+            return STICPS_OK;
+        return fail(err, STICPS_ERR_USAGE, "--enum-apex",
+                    "the other options of ENUM go with it; name the domain that numbers are under");
+    }
+    enum sticps_err code = sticps_options_add_enum(to, from->enum_apex, err);
+    if (code == STICPS_OK && from->enum_first)
+        code = sticps_options_add_npdb(to, err);
+    if (code == STICPS_OK)
+        code = add_all(to, &from->enum_servers, sticps_options_add_enum_server, err);
+    sticps_options_set_enum_limits(to, (unsigned)from->enum_deadline, 0);
+    return code;
+}
+
 static void set_numbers(struct sticps_options *to, const struct client_options *from)
 {
     if (from->max_lifetime > 0)
@@ -112,6 +130,8 @@ enum sticps_err client_from_options(const struct client_options *from, struct st
               "not for production\n",
               stderr);
     enum sticps_err code = set_texts(options, from, err);
+    if (code == STICPS_OK)
+        code = set_enum(options, from, err);
     if (code == STICPS_OK) {
         set_numbers(options, from);
         code = sticps_client_new(options, &client, err);

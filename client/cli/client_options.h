@@ -15,7 +15,11 @@ struct client_options {
     const char *tls_cert, *tls_key;
     const char *crl, *crl_signer;
     struct cli_texts anchors, tls_cas, x5u_hosts, ports, npdb;
-    struct cli_texts list_urls, list_files;  /* of `kind` */
+    struct cli_texts list_urls, list_files; /* of `kind` */
+    const char *enum_apex;
+    struct cli_texts enum_servers;
+    int64_t enum_deadline;
+    bool enum_first;
     const char *sti_key, *sti_spc, *sti_x5u; /* sti_key.h */
     sticps_sign_fn *sti_sign;                /* in place of sti_key */
     void *sti_sign_ctx;
@@ -62,6 +66,17 @@ struct client_options {
     {                                                                                            \
         "grace", 0, CLI_INTEGER, &(o)->grace, "S", "serve an expired list for S seconds, stale", \
             false, 0, 315360000                                                                  \
+    }
+#define OPTION_ENUM(o)                                                                            \
+    {"enum-apex", 0, CLI_TEXT, &(o)->enum_apex, "NAME", "DNS domain that numbers are under",      \
+     false,       0, 0},                                                                          \
+        {"enum-server", 0, CLI_TEXTS, &(o)->enum_servers, "IP[:PORT]", "to ask (resolv.conf's)",  \
+         false,         0, 0},                                                                    \
+        {"enum-deadline", 0, CLI_INTEGER, &(o)->enum_deadline, "MS", "for its answer (100)",      \
+         false,           1, 60000},                                                              \
+    {                                                                                             \
+        "enum-first", 0, CLI_FLAG, &(o)->enum_first, NULL, "ask it before the portability files", \
+            false, 0, 0                                                                           \
     }
 /* Where a list comes from, and what is allowed of it. */
 #define OPTION_LIST(o)                                                                            \

@@ -54,6 +54,7 @@ static int run_deliver(int argc, char **argv)
     const struct cli_option options[] = {
         OPTION_STATE(&o),
         OPTION_NPDB(&o),
+        OPTION_ENUM(&o),
         OPTION_OVERRIDE(&o),
         OPTION_GRACE(&o),
         {"deadline", 0, CLI_INTEGER, &o.deadline_ms, "MS", "total (5000)", false, 1, 600000},

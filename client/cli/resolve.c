@@ -31,7 +31,7 @@ static int resolve_all(struct sticps_client *client, const struct cli_texts *num
     int status = CLI_OK;
     for (size_t i = 0; answer != NULL && i < numbers->len; i++) {
         struct sticps_error err = {0};
-        enum sticps_err code = sticps_resolve(client, numbers->items[i], answer, &err);
+        enum sticps_err code = sticps_resolve_wait(client, numbers->items[i], answer, &err);
         int printed = CLI_OK;
         if (cli_json())
             printed = cli_print_json(report_answer(numbers->items[i], answer, &err));
@@ -52,7 +52,8 @@ static int run(int argc, char **argv)
 {
     struct client_options o = {0};
     const struct cli_option options[] = {
-        OPTION_STATE(&o), OPTION_NPDB(&o), OPTION_OVERRIDE(&o), OPTION_GRACE(&o), OPTION_END,
+        OPTION_STATE(&o), OPTION_NPDB(&o), OPTION_OVERRIDE(&o),
+        OPTION_GRACE(&o), OPTION_ENUM(&o), OPTION_END,
     };
     struct cli_texts rest;
     int status;
@@ -73,8 +74,8 @@ static int run(int argc, char **argv)
 
 const struct cli_command cli_resolve = {
     "resolve",
-    "TN... --state DIR --npdb FILE [--override CSV] [--grace S]",
+    "TN... --state DIR --npdb FILE [--override CSV] [--grace S] [--enum-apex NAME ...]",
     "Says for each number who serves it and where its CPS is, from the held list, without the\n"
-    "network. Exit status 4 when a number has none.",
+    "network but ENUM where it is given. Exit status 4 when a number has none.",
     run,
 };

@@ -19,7 +19,7 @@ extern "C" {
  * use already, or when a function is NULL. Not from two threads at once. This is the one thing that
  * the library keeps for the process and not for a client, as the libraries that it stands on do:
  * their memory is the host's affair (curl_global_init_mem, CRYPTO_set_mem_functions,
- * json_set_alloc_funcs, each before the first client), and some of it, the TLS connections', is
+ * json_set_alloc_funcs, ares_library_init_mem, each before the first client), and some of it, the TLS connections', is
  * many times ours.
  *
  * What the host frees with free() by this documentation (sticps_provision_wait), it then frees with

@@ -42,8 +42,9 @@ extern "C" {
 struct sticps_client;
 
 /* Copies `options`; reads nothing from the network and no list from disk (see sticps_list_load).
- * Calls curl_global_init, which is thread-safe in the libcurl this is built for, and nothing else
- * that is global. */
+ * Calls curl_global_init, which is thread-safe in the libcurl this is built for, and where the
+ * options have ENUM, once, ares_library_init, which does nothing on this system but count; nothing
+ * else that is global. */
 STICPS_EXPORT enum sticps_err sticps_client_new(const struct sticps_options *options,
                                                 struct sticps_client **out,
                                                 struct sticps_error *err) STICPS_MUST_CHECK;

@@ -16,14 +16,15 @@ enum sticps_event {
     STICPS_EVENT_LIST,     /* a fetch of a list ended; OK: taken, or current */
     STICPS_EVENT_X5U,      /* a certificate was asked of the network, not of the cache */
     STICPS_EVENT_DELIVERY, /* a CPS's part of a delivery ended, or a delivery that had no CPS */
-    STICPS_EVENT_PAUSE,    /* a CPS is left in peace from now on; always PAUSED */
+    STICPS_EVENT_PAUSE,    /* a CPS, or ENUM, is left in peace from now on; always PAUSED */
     STICPS_EVENT_SOURCE,   /* one of several sources of a list was asked; `where` names it */
     STICPS_EVENT_ANCHORS,  /* a file of anchors has changed; OK: it is in use */
+    STICPS_EVENT_ENUM,     /* the DNS was asked about a number; OK: whatever it said */
     STICPS_EVENT_COUNT
 };
 
-/* "list", "x5u", "delivery", "pause", "source", "anchors"; "unknown" for a number out of range.
- * Static storage. */
+/* "list", "x5u", "delivery", "pause", "source", "anchors", "enum"; "unknown" for a number out of
+ * range. Static storage. */
 STICPS_EXPORT const char *sticps_event_name(enum sticps_event event);
 
 /* How often `event` has ended with `code` since the client was made, STICPS_OK being one of the

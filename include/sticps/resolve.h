@@ -22,12 +22,32 @@ STICPS_EXPORT struct sticps_answer *sticps_answer_new(void); /* NULL when out of
 STICPS_EXPORT void sticps_answer_free(struct sticps_answer *answer);
 
 /* Resolves a number as people or switches write it. STICPS_OK and a URL, or the reason why there is
- * none: NOT_A_NUMBER, NO_CARRIER, CARRIER_HAS_NO_CPS, LIST_EXPIRED, NO_LIST. The answer is filled
- * in either way, as far as the steps went. Never waits: no lock, no allocation, no I/O but the
- * mapped portability file. From any thread, each with its own answer. */
+ * none: NOT_A_NUMBER, NO_CARRIER, CARRIER_HAS_NO_CPS, LIST_EXPIRED, NO_LIST; and WOULD_WAIT, where
+ * the options have ENUM (numbers.h), for a number that it must be asked about first. The answer is
+ * filled in either way, as far as the steps went. Never waits: no lock, no allocation, no I/O but
+ * the mapped portability file, and what a function of the host does (numbers.h). From any thread,
+ * each with its own answer. */
 STICPS_EXPORT enum sticps_err sticps_resolve(struct sticps_client *client, const char *number,
                                              struct sticps_answer *answer,
                                              struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* How sticps_resolve would have ended, had ENUM been asked before; never WOULD_WAIT. `answer` and
+ * `err` are never NULL; borrowed until it returns. */
+typedef void sticps_resolve_fn(void *ctx, enum sticps_err code, const struct sticps_error *err,
+                               const struct sticps_answer *answer);
+
+/* The same for a host that may wait: asks ENUM when it must be asked, within the deadline of
+ * sticps_options_set_enum_limits. Returns at once, from any thread. STICPS_OK: `callback` runs
+ * once, in the loop's thread, with STICPS_ERR_FETCH when the client is freed before. Otherwise
+ * never: NO_MEMORY, or FETCH when the client is being freed. `number` need not outlive the call. */
+STICPS_EXPORT enum sticps_err sticps_resolve_start(struct sticps_client *client, const char *number,
+                                                   sticps_resolve_fn *callback, void *ctx,
+                                                   struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* The same, waiting. */
+STICPS_EXPORT enum sticps_err sticps_resolve_wait(struct sticps_client *client, const char *number,
+                                                  struct sticps_answer *answer,
+                                                  struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* Texts are "" when the step was not reached or has nothing to say. */
 STICPS_EXPORT const char *sticps_answer_tn(const struct sticps_answer *answer);  /* canonical */

@@ -61,6 +61,15 @@ static const cyaml_schema_field_t list_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t enum_fields[] = {
+    TEXT("apex", struct agent_enum, apex),
+    TEXTS("servers", struct agent_enum, servers),
+    NUMBER("deadline_ms", struct agent_enum, deadline_ms),
+    NUMBER("cache", struct agent_enum, cache),
+    TRUTH("first", struct agent_enum, first),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t delivery_fields[] = {
     NUMBER("deadline_ms", struct agent_delivery, deadline_ms),
     NUMBER("queue", struct agent_delivery, queue),
@@ -93,6 +102,7 @@ static const cyaml_schema_field_t config_fields[] = {
     NUMBER("threads", struct agent_config, threads),
     GROUP("list", struct agent_config, list, list_fields),
     TEXTS("npdb", struct agent_config, npdb),
+    GROUP("enum", struct agent_config, enumeration, enum_fields),
     TEXT("override", struct agent_config, override),
     GROUP("delivery", struct agent_config, delivery, delivery_fields),
     GROUP("sti", struct agent_config, sti, sti_fields),
@@ -151,6 +161,8 @@ static enum sticps_err check_numbers(struct agent_config *config, const char *pa
         {"list.timeout_ms", &config->list.timeout_ms, 30000, 100, 600000},
         {"list.max_lifetime", &config->list.max_lifetime, 604800, 60, 315360000},
         {"list.grace", &config->list.grace, 0, 0, 315360000},
+        {"enum.deadline_ms", &config->enumeration.deadline_ms, 100, 1, 10000},
+        {"enum.cache", &config->enumeration.cache, 65536, 1, 1 << 24},
         {"delivery.deadline_ms", &config->delivery.deadline_ms, 400, 10, 10000},
         {"delivery.queue", &config->delivery.queue, 4096, 1, 1000000},
         {"delivery.per_cps", &config->delivery.per_cps, 256, 1, 100000},
@@ -250,6 +262,16 @@ static enum sticps_err check_list(const struct agent_config *config, const char 
     return STICPS_OK;
 }
 
+static enum sticps_err check_enum(const struct agent_config *config, const char *path,
+                                  struct sticps_error *err)
+{
+    const struct agent_enum *of = &config->enumeration;
+    if (of->apex == NULL && (of->servers.count > 0 || of->first == AGENT_YES))
+        return fail(err, STICPS_ERR_USAGE, path,
+                    "enum.apex is missing: the domain that numbers are under");
+    return STICPS_OK;
+}
+
 static enum sticps_err check_sti(const struct agent_config *config, const char *path,
                                  struct sticps_error *err)
 {
@@ -288,6 +310,8 @@ static enum sticps_err check(struct agent_config *config, const char *path,
         code = check_mode(config, path, err);
     if (code == STICPS_OK)
         code = check_list(config, path, err);
+    if (code == STICPS_OK)
+        code = check_enum(config, path, err);
     if (code == STICPS_OK)
         code = check_sti(config, path, err);
     return code;

@@ -43,6 +43,13 @@ struct agent_list {
     struct agent_crl crl;
 };
 
+struct agent_enum { /* none without an apex */
+    char *apex;
+    struct agent_strings servers;
+    uint32_t deadline_ms, cache; /* cache: entries */
+    enum agent_truth first;      /* before the portability files */
+};
+
 struct agent_delivery {
     uint32_t deadline_ms;    /* 0: the library's default, as the others */
     uint32_t queue, per_cps; /* under way at once, in all and to one CPS */
@@ -69,6 +76,7 @@ struct agent_config {
     uint32_t threads;
     struct agent_list list;
     struct agent_strings npdb; /* in the order in which they are asked */
+    struct agent_enum enumeration;
     char *override;
     struct agent_delivery delivery;
     struct agent_sti sti;

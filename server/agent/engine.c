@@ -109,6 +109,20 @@ static enum sticps_err set_files(const struct agent_config *config, struct sticp
     return code;
 }
 
+static enum sticps_err set_enum(const struct agent_enum *from, struct sticps_options *options,
+                                struct sticps_error *err)
+{
+    if (from->apex == NULL)
+        return STICPS_OK;
+    enum sticps_err code = sticps_options_add_enum(options, from->apex, err);
+    if (code == STICPS_OK && from->first == AGENT_YES)
+        code = sticps_options_add_npdb(options, err);
+    if (code == STICPS_OK)
+        code = add_all(options, &from->servers, sticps_options_add_enum_server, err);
+    sticps_options_set_enum_limits(options, from->deadline_ms, from->cache);
+    return code;
+}
+
 static void set_numbers(const struct agent_config *config, struct sticps_options *options)
 {
     sticps_options_set_list_timeout(options, config->list.timeout_ms);
@@ -124,6 +138,8 @@ static enum sticps_err fill_options(const struct agent_config *config,
                                     struct sticps_options *options, struct sticps_error *err)
 {
     enum sticps_err code = set_files(config, options, err);
+    if (code == STICPS_OK)
+        code = set_enum(&config->enumeration, options, err);
     if (code == STICPS_OK)
         set_numbers(config, options);
     return code;

@@ -15,10 +15,10 @@ BANNED="stdout stderr stdin printf vprintf puts putchar fprintf vfprintf dprintf
 PAST="strdup strndup asprintf vasprintf reallocarray getline getdelim open_memstream realpath canonicalize_file_name
     scandir get_current_dir_name posix_memalign aligned_alloc memalign valloc wcsdup tempnam json_dumps"
 # Writable words of the process. allocator.c: the host's functions. forks.c: a handler, its lock and count. client.c:
-# that libcurl is initialised, once. es256.c: the place for a signer at an OpenSSL key. The last are the compiler's.
+# that libcurl is initialised, once. enum_query.c: that c-ares is. es256.c: the place for a signer at an OpenSSL key. The last are the compiler's.
 KEPT="malloc_now calloc_now realloc_now free_now in_use
     count changes once watching
-    curl_once curl_ready
+    curl_once curl_ready ares_once ares_ready
     slot
     completed __dso_handle __TMC_END__"
 
