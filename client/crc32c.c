@@ -1,5 +1,7 @@
 #include "client/crc32c.h"
 
+#include <string.h>
+
 #define POLYNOMIAL 0x82f63b78u /* reflected */
 
 /* Slicing by 8: table[k][b] is the CRC of byte b followed by k zero bytes. Made anew in every call,
@@ -17,11 +19,12 @@ static void make_tables(uint32_t table[8][256])
             table[k][b] = table[k - 1][b] >> 8 ^ table[0][table[k - 1][b] & 0xff];
 }
 
-uint32_t crc32c(const void *data, size_t len)
+uint32_t crc32c_more_portable(uint32_t crc, const void *data, size_t len)
 {
-    uint32_t table[8][256], crc = 0xffffffffu;
+    uint32_t table[8][256];
     const unsigned char *p = data;
     make_tables(table);
+    crc = ~crc;
     for (; len >= 8; p += 8, len -= 8) {
         crc ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
         crc = table[7][crc & 0xff] ^ table[6][crc >> 8 & 0xff] ^ table[5][crc >> 16 & 0xff] ^
@@ -31,4 +34,37 @@ uint32_t crc32c(const void *data, size_t len)
     for (; len > 0; p++, len--)
         crc = crc >> 8 ^ table[0][(crc ^ *p) & 0xff];
     return ~crc;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t more_sse42(uint32_t crc, const void *data,
+                                                             size_t len)
+{
+    const unsigned char *p = data;
+    uint64_t wide = ~crc;
+    for (; len >= 8; p += 8, len -= 8) {
+        uint64_t word;
+        memcpy(&word, p, sizeof(word));
+        wide = __builtin_ia32_crc32di(wide, word);
+    }
+    crc = (uint32_t)wide;
+    for (; len > 0; p++, len--)
+        crc = __builtin_ia32_crc32qi(crc, *p);
+    return ~crc;
+}
+#endif
+
+uint32_t crc32c_more(uint32_t crc, const void *data, size_t len)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("sse4.2"))
+        return more_sse42(crc, data, len);
+#endif
+    return crc32c_more_portable(crc, data, len);
+}
+
+uint32_t crc32c(const void *data, size_t len)
+{
+    return crc32c_more(0, data, len);
 }

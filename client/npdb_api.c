@@ -24,7 +24,7 @@ enum sticps_err sticps_npdb_open(const char *path, int verify, struct sticps_npd
     if (handle == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     enum sticps_err code =
-        npdb_open(path, verify ? NPDB_CHECK_ALL : NPDB_CHECK_HEADER, &handle->npdb, err);
+        npdb_open(path, verify ? NPDB_CHECK_ALL : NPDB_CHECK_STRUCTURE, &handle->npdb, err);
     if (code != STICPS_OK) {
         free(handle);
         return code;
@@ -56,6 +56,27 @@ enum sticps_err sticps_npdb_lookup(const struct sticps_npdb *npdb, const char *n
     memcpy(out->spc, answer.spc.text, sizeof(out->spc));
     out->ported = answer.ported;
     return STICPS_OK;
+}
+
+uint32_t sticps_npdb_find(const struct sticps_npdb *npdb, uint64_t number)
+{
+    return npdb_find_number(npdb->npdb, number);
+}
+
+void sticps_npdb_find_batch(const struct sticps_npdb *npdb, const uint64_t *numbers, size_t count,
+                            uint32_t *results)
+{
+    npdb_find_batch(npdb->npdb, numbers, count, results);
+}
+
+const char *sticps_npdb_result_spc(const struct sticps_npdb *npdb, uint32_t result)
+{
+    return npdb_owner_code(npdb->npdb, result & NPDB_OWNER);
+}
+
+uint64_t sticps_npdb_result_lrn(const struct sticps_npdb *npdb, uint32_t result)
+{
+    return npdb_owner_lrn(npdb->npdb, result & NPDB_OWNER) >> 4;
 }
 
 uint64_t sticps_npdb_figure(const struct sticps_npdb *npdb, enum sticps_npdb_figure which)
@@ -90,9 +111,7 @@ struct paths {
 struct sticps_npdb_build {
     struct paths blocks, ports;
     struct npdb_csv_options csv;
-    int last_wins;
-    void (*on_fault)(const char *file, uint64_t line, const char *what, void *arg);
-    void *arg;
+    struct npdb_build_options options; /* but for the files and the output */
     struct npdb_build_stats stats;
 };
 
@@ -161,7 +180,22 @@ enum sticps_err sticps_npdb_build_set(struct sticps_npdb_build *build,
 
 void sticps_npdb_build_set_last_wins(struct sticps_npdb_build *build, int on)
 {
-    build->last_wins = on;
+    build->options.last_wins = on != 0;
+}
+
+void sticps_npdb_build_set_sequence(struct sticps_npdb_build *build, uint64_t sequence)
+{
+    build->options.sequence = sequence;
+}
+
+void sticps_npdb_build_set_threads(struct sticps_npdb_build *build, unsigned count)
+{
+    build->options.threads = count;
+}
+
+void sticps_npdb_build_set_fault_limit(struct sticps_npdb_build *build, uint64_t limit)
+{
+    build->options.fault_limit = limit;
 }
 
 void sticps_npdb_build_on_fault(struct sticps_npdb_build *build,
@@ -169,8 +203,17 @@ void sticps_npdb_build_on_fault(struct sticps_npdb_build *build,
                                                  void *arg),
                                 void *arg)
 {
-    build->on_fault = callback;
-    build->arg = arg;
+    build->options.on_fault = callback;
+    build->options.arg = arg;
+}
+
+void sticps_npdb_build_on_progress(struct sticps_npdb_build *build,
+                                   void (*callback)(enum sticps_npdb_stage stage, uint64_t done,
+                                                    uint64_t total, uint64_t rows, void *arg),
+                                   void *arg)
+{
+    build->options.on_progress = callback;
+    build->options.progress_arg = arg;
 }
 
 enum sticps_err sticps_npdb_build_run(struct sticps_npdb_build *build, const char *output,
@@ -179,17 +222,13 @@ enum sticps_err sticps_npdb_build_run(struct sticps_npdb_build *build, const cha
     struct npdb_csv_options csv = build->csv;
     if (csv.as_of == 0)
         csv.as_of = npdb_date_today();
-    const struct npdb_build_options options = {
-        .csv = &csv,
-        .blocks = (const char *const *)build->blocks.path,
-        .blocks_len = build->blocks.len,
-        .ports = (const char *const *)build->ports.path,
-        .ports_len = build->ports.len,
-        .output = output,
-        .last_wins = build->last_wins != 0,
-        .on_fault = build->on_fault,
-        .arg = build->arg,
-    };
+    struct npdb_build_options options = build->options;
+    options.blocks = (const char *const *)build->blocks.path;
+    options.blocks_len = build->blocks.len;
+    options.ports = (const char *const *)build->ports.path;
+    options.ports_len = build->ports.len;
+    options.csv = &csv;
+    options.output = output;
     return npdb_build(&options, &build->stats, err);
 }
 

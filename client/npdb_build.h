@@ -1,17 +1,22 @@
 /* Building a portability file from CSV: files of blocks ("prefix,SPC") and of ported numbers
  * ("TN,LRN" or "TN,SPC"). Called by the public API (npdb_api.c) and tests. Nothing is written
- * unless every row is right; docs/npdb-format.md says what a row may look like. */
+ * unless every row is right; docs/npdb-format.md says what a row may look like.
+ *
+ *   npdb_input      files, cut into pieces of whole lines
+ *   npdb_intake     pieces into rows, by threads
+ *   npdb_rows       rows of blocks, and numbers outside the plan: in memory
+ *   npdb_spool      ported numbers of the plan: 5 bytes each, in a temporary file
+ *   npdb_assemble   NPA by NPA into blocks, by threads, and the file */
 #ifndef CLIENT_NPDB_BUILD_H
 #define CLIENT_NPDB_BUILD_H
 
 #include "client/npdb_csv_options.h"
 #include "common/error.h"
+#include "sticps/npdb.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define NPDB_MAX_REPORTED_FAULTS 20
 
 struct npdb_build_options {
     const char *const *blocks; /* paths, borrowed */
@@ -20,10 +25,16 @@ struct npdb_build_options {
     size_t ports_len;
     const struct npdb_csv_options *csv; /* borrowed; NULL: the defaults */
     const char *output;
-    bool last_wins; /* of rows that contradict each other; else they are an error */
-    /* Called for the first NPDB_MAX_REPORTED_FAULTS rows that are wrong; may be NULL. */
+    bool last_wins;       /* of rows that contradict each other; else they are an error */
+    uint64_t fault_limit; /* reading ends after so many wrong rows; 0: after all */
+    uint64_t sequence;    /* for the header */
+    unsigned threads;     /* 0: as many as there are processors, at most 8 */
+    /* As sticps_npdb_build_on_fault and sticps_npdb_build_on_progress have them. May be NULL. */
     void (*on_fault)(const char *file, uint64_t line, const char *what, void *arg);
-    void *arg;
+    void *arg; /* of on_fault */
+    void (*on_progress)(enum sticps_npdb_stage stage, uint64_t done, uint64_t total, uint64_t rows,
+                        void *arg);
+    void *progress_arg;
 };
 
 struct npdb_build_stats {

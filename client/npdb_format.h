@@ -59,6 +59,7 @@ enum {
 
 #define NPDB_PALETTE_ENTRY_SIZE 4u /* index in owners */
 #define NPDB_MAX_PALETTE 65535u    /* entries for one NPA */
+#define NPDB_SORTED_PALETTE 256u   /* up to so many are in rising order, more by use */
 
 /* An entry of prefixes: key, index in owners. Sorted by key, each key once. */
 #define NPDB_PREFIX_SIZE 12u

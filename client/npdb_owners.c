@@ -1,16 +1,24 @@
 #include "client/npdb_owners.h"
 
-#include "client/npdb_format1.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The slot where the search for a code starts: the high half of the mixed code (the finalizer of
+ * splitmix64) scaled to the table. */
+static uint32_t home(uint64_t code, uint32_t slots)
+{
+    code = (code ^ code >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    code = (code ^ code >> 27) * UINT64_C(0x94d049bb133111eb);
+    code ^= code >> 31;
+    return (uint32_t)((code >> 32) * slots >> 32);
+}
 
 /* The slot of the index that holds `code`, or the free one where it belongs. */
 static uint32_t *find_slot(uint32_t *index, uint32_t index_len, const uint64_t *codes,
                            uint64_t code)
 {
-    uint32_t at = npdb_home(code, index_len);
+    uint32_t at = home(code, index_len);
     while (index[at] != 0 && codes[index[at] - 1] != code)
         at = at + 1 == index_len ? 0 : at + 1;
     return &index[at];
@@ -19,8 +27,6 @@ static uint32_t *find_slot(uint32_t *index, uint32_t index_len, const uint64_t *
 static enum sticps_err grow(struct npdb_owners *owners, struct sticps_error *err)
 {
     size_t capacity = owners->capacity == 0 ? 1024 : owners->capacity * 2;
-    if (capacity > UINT32_MAX / 2)
-        return fail(err, STICPS_ERR_NPDB, NULL, "there are too many different owners");
     uint64_t *codes = reallocarray(owners->codes, capacity, sizeof(*codes));
     if (codes != NULL)
         owners->codes = codes;
@@ -39,16 +45,28 @@ static enum sticps_err grow(struct npdb_owners *owners, struct sticps_error *err
     return STICPS_OK;
 }
 
+enum sticps_err npdb_owners_start(struct npdb_owners *owners, struct sticps_error *err)
+{
+    uint32_t index;
+    enum sticps_err code = npdb_owners_add(owners, NPDB_UNKNOWN, &index, err);
+    return code == STICPS_OK ? npdb_owners_add(owners, NPDB_NOBODY, &index, err) : code;
+}
+
 enum sticps_err npdb_owners_add(struct npdb_owners *owners, uint64_t code, uint32_t *index,
                                 struct sticps_error *err)
 {
-    if (owners->len == owners->capacity) {
+    if (owners->len == owners->capacity && owners->len < NPDB_MAX_OWNERS) {
         enum sticps_err failed = grow(owners, err);
         if (failed != STICPS_OK)
             return failed;
     }
     uint32_t *slot = find_slot(owners->index, owners->index_len, owners->codes, code);
     if (*slot == 0) {
+        if (owners->len >= NPDB_MAX_OWNERS)
+            return fail(err, STICPS_ERR_NPDB, NULL,
+                        "there are more than %u different owners (SPCs and LRNs); the second "
+                        "column is hardly the one meant",
+                        NPDB_MAX_OWNERS - NPDB_FIRST_OWNER);
         owners->codes[owners->len++] = code;
         *slot = (uint32_t)owners->len;
     }

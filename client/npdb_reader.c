@@ -1,8 +1,5 @@
 #include "client/npdb_reader.h"
 
-#include "client/crc32c.h"
-#include "client/npdb_format1.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,136 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct table {
-    const unsigned char *slots; /* NPDB_SLOT_SIZE each */
-    uint32_t count;             /* slots, free ones included */
-    uint32_t used;
-    uint32_t probes; /* no key lies further than this from its home */
-};
-
-struct npdb {
-    const unsigned char *data;
-    size_t len;
-    bool mapped;
-    const unsigned char *owners;
-    uint32_t owners_count;
-    struct table ports, blocks;
-    uint32_t lengths; /* bit n: there are prefixes of n digits */
-};
-
-static enum sticps_err damaged(struct sticps_error *err, const char *what)
-{
-    return fail(err, STICPS_ERR_NPDB, NULL,
-                "not a portability file that this version reads: %s; build it again", what);
-}
-
-/* The sections follow each other without a gap, so that an offset has one right value. */
-static enum sticps_err check_sections(const unsigned char *header, uint64_t file_size,
-                                      struct sticps_error *err)
-{
-    static const uint64_t entry_size[NPDB_SECTIONS] = {NPDB_OWNER_SIZE, NPDB_SLOT_SIZE,
-                                                       NPDB_SLOT_SIZE};
-    uint64_t expected = NPDB_HEADER_SIZE;
-    for (size_t i = 0; i < NPDB_SECTIONS; i++) {
-        const unsigned char *section = header + NPDB_AT_SECTIONS + i * NPDB_SECTION_SIZE;
-        if (npdb_get64(section) != expected)
-            return damaged(err, "a section is not where it should be");
-        expected += entry_size[i] * npdb_get32(section + 8); /* at most 2^36: cannot overflow */
-    }
-    if (expected != file_size)
-        return damaged(err, "the sections do not fill the file");
-    return STICPS_OK;
-}
-
-static enum sticps_err check_header(const unsigned char *data, size_t len, struct sticps_error *err)
-{
-    if (len < NPDB_HEADER_SIZE)
-        return damaged(err, "it is shorter than its header");
-    if (memcmp(data + NPDB_AT_MAGIC, NPDB_MAGIC, sizeof(NPDB_MAGIC) - 1) != 0)
-        return damaged(err, "it does not begin with " NPDB_MAGIC);
-    if (npdb_get32(data + NPDB_AT_VERSION) != NPDB_VERSION)
-        return damaged(err, "its version is another");
-    if (npdb_get32(data + NPDB_AT_HEADER_SIZE) != NPDB_HEADER_SIZE)
-        return damaged(err, "the size of its header is wrong");
-    if (npdb_get32(data + NPDB_AT_CRC) != crc32c(data, NPDB_AT_CRC))
-        return damaged(err, "the checksum of the header does not match");
-    if (npdb_get64(data + NPDB_AT_FILE_SIZE) != len)
-        return damaged(err, "it is shorter or longer than its header says");
-    for (size_t i = NPDB_AT_ZERO; i < NPDB_AT_CRC; i++)
-        if (data[i] != 0)
-            return damaged(err, "reserved bytes are not zero");
-    return check_sections(data, len, err);
-}
-
-static const unsigned char *section_at(const struct npdb *npdb, enum npdb_section which,
-                                       uint32_t *count, uint32_t *crc)
-{
-    const unsigned char *section =
-        npdb->data + NPDB_AT_SECTIONS + (size_t)which * NPDB_SECTION_SIZE;
-    *count = npdb_get32(section + 8);
-    *crc = npdb_get32(section + 12);
-    return npdb->data + npdb_get64(section);
-}
-
-/* Every LRN is a number and every SPC a code, so that a lookup can hand them out as they are. */
-static enum sticps_err check_owners(struct npdb *npdb, struct sticps_error *err)
-{
-    uint32_t crc;
-    npdb->owners = section_at(npdb, NPDB_OWNERS, &npdb->owners_count, &crc);
-    if (crc32c(npdb->owners, (size_t)npdb->owners_count * NPDB_OWNER_SIZE) != crc)
-        return damaged(err, "the checksum of the owners does not match");
-    for (size_t i = 0; i < npdb->owners_count; i++) {
-        const unsigned char *owner = npdb->owners + i * NPDB_OWNER_SIZE;
-        const char *text = (const char *)owner + 8;
-        uint64_t key = npdb_get64(owner);
-        struct tn lrn;
-        struct spc spc, none = {{0}};
-        tn_from_key(key, &lrn);
-        if (key != 0 && (tn_key(&lrn) != key || !tn_is_nanp(&lrn)))
-            return damaged(err, "an LRN is no number of the North American plan");
-        if (memcmp(text, none.text, sizeof(none.text)) == 0)
-            continue;
-        size_t len = strnlen(text, sizeof(spc.text));
-        if (spc_from_claim(text, len, &spc, NULL) != STICPS_OK ||
-            memcmp(text, spc.text, sizeof(spc.text)) != 0)
-            return damaged(err, "an owner is no Service Provider Code");
-    }
-    return STICPS_OK;
-}
-
-static enum sticps_err check_table(struct npdb *npdb, enum npdb_section which, struct table *table,
-                                   enum npdb_check check, struct sticps_error *err)
-{
-    uint32_t crc;
-    table->slots = section_at(npdb, which, &table->count, &crc);
-    bool ports = which == NPDB_PORTS;
-    table->used = npdb_get32(npdb->data + (ports ? NPDB_AT_PORTS_USED : NPDB_AT_BLOCKS_USED));
-    table->probes = npdb_get32(npdb->data + (ports ? NPDB_AT_PORTS_PROBES : NPDB_AT_BLOCKS_PROBES));
-    if (table->used > table->count || table->probes > table->count ||
-        table->probes > NPDB_MAX_PROBES || (table->used > 0) != (table->probes > 0))
-        return damaged(err, "the figures of a table contradict each other");
-    if (check == NPDB_CHECK_ALL &&
-        crc32c(table->slots, (size_t)table->count * NPDB_SLOT_SIZE) != crc)
-        return damaged(err, "the checksum of a table does not match");
-    return STICPS_OK;
-}
-
-static enum sticps_err check_all(struct npdb *npdb, enum npdb_check check, struct sticps_error *err)
-{
-    enum sticps_err code = check_header(npdb->data, npdb->len, err);
-    if (code == STICPS_OK)
-        code = check_owners(npdb, err);
-    if (code == STICPS_OK)
-        code = check_table(npdb, NPDB_PORTS, &npdb->ports, check, err);
-    if (code == STICPS_OK)
-        code = check_table(npdb, NPDB_BLOCKS, &npdb->blocks, check, err);
-    if (code != STICPS_OK)
-        return code;
-    npdb->lengths = npdb_get32(npdb->data + NPDB_AT_LENGTHS);
-    if ((npdb->lengths & ~(uint32_t)0xfffe) != 0)
-        return damaged(err, "the lengths of its prefixes are not 1 to 15");
-    return STICPS_OK;
-}
+/* ---- opening ---- */
 
 enum sticps_err npdb_open_memory(const void *data, size_t len, enum npdb_check check,
                                  struct npdb **out, struct sticps_error *err)
@@ -150,7 +18,8 @@ enum sticps_err npdb_open_memory(const void *data, size_t len, enum npdb_check c
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
     npdb->data = data;
     npdb->len = len;
-    enum sticps_err code = check_all(npdb, check, err);
+    npdb->find = npdb_block_finder();
+    enum sticps_err code = npdb_validate(npdb, check, err);
     if (code != STICPS_OK) {
         free(npdb);
         return code;
@@ -216,36 +85,173 @@ void npdb_close(struct npdb *npdb)
     free(npdb);
 }
 
-/* Linear probing from the key's home, around the end of the table. False if the key is not there.
- */
-static bool table_find(const struct table *table, uint64_t key, uint32_t *value)
+/* ---- numbers of the North American plan ---- */
+
+#define PLAN_FIRST UINT64_C(12000000000) /* NPA 200 */
+#define PLAN_SIZE UINT64_C(8000000000)
+
+/* Where the slot of a number lies: NPA, thousand in its page, number in the thousand. */
+struct place {
+    uint32_t npa, slot, number;
+};
+
+static inline bool in_plan(uint64_t value, struct place *place)
 {
-    if (table->count == 0)
+    uint64_t offset = value - PLAN_FIRST; /* below it: wraps to a large number */
+    if (offset >= PLAN_SIZE)
         return false;
-    uint32_t at = npdb_home(key, table->count);
-    for (uint32_t i = 0; i < table->probes; i++) {
-        const unsigned char *slot = table->slots + (size_t)at * NPDB_SLOT_SIZE;
-        uint64_t found = npdb_get64(slot);
-        if (found == key) {
-            *value = npdb_get32(slot + 8);
-            return true;
-        }
-        if (found == 0)
-            return false;
-        if (++at == table->count)
-            at = 0;
-    }
-    return false;
+    uint32_t thousand = (uint32_t)(offset / 1000);
+    place->number = (uint32_t)(offset - thousand * UINT64_C(1000));
+    place->npa = thousand / 10000;
+    place->slot = thousand % 10000 - 2000; /* NXX below 200: wraps */
+    return place->slot < NPDB_PAGE_SLOTS;
 }
 
-/* The longest prefix of the number that is a block. */
-static bool find_block(const struct npdb *npdb, uint64_t key, uint32_t *value)
+/* A block has some 250 bytes: asked for at once, its cache lines come together. */
+static inline void prefetch_block(const unsigned char *block)
 {
-    uint64_t digits = key >> 4;
-    for (unsigned len = (unsigned)(key & 15); len > 0; len--, digits /= 10)
-        if ((npdb->lengths >> len & 1) != 0 && table_find(&npdb->blocks, digits << 4 | len, value))
-            return true;
-    return false;
+    for (size_t line = 0; line < 256; line += 64)
+        __builtin_prefetch(block + line);
+}
+
+static inline uint32_t find_in_block(const struct npdb *npdb, const struct place *place,
+                                     const unsigned char *block)
+{
+    uint32_t ported, entry = npdb->find(block, place->number, &ported);
+    return npdb_palette_owner(npdb, place->npa, entry) | ported << 31;
+}
+
+static inline uint32_t find_place(const struct npdb *npdb, const struct place *place)
+{
+    uint32_t slot;
+    const unsigned char *page = npdb_page(npdb, place->npa, &slot);
+    if (page != NULL)
+        slot = npdb_get32(page + (size_t)place->slot * NPDB_SLOT_SIZE);
+    if ((slot & NPDB_SLOT_BLOCK) == 0)
+        return slot;
+    const unsigned char *block = npdb_slot_block(npdb, slot);
+    prefetch_block(block);
+    return find_in_block(npdb, place, block);
+}
+
+/* ---- prefixes ---- */
+
+/* How many rows have a key of at most `key`; the first `end` are searched. */
+static uint32_t rows_up_to(const struct npdb *npdb, uint32_t end, uint64_t key)
+{
+    uint32_t begin = 0, owner;
+    while (begin < end) {
+        uint32_t middle = begin + (end - begin) / 2;
+        if (npdb_prefix(npdb, middle, &owner) <= key)
+            begin = middle + 1;
+        else
+            end = middle;
+    }
+    return begin;
+}
+
+/* The row with the most digits that the number starts with. A prefix sorts before what starts with
+ * it, so the last row up to the number is that one, or shares fewer digits with the number than
+ * it has; then only a row of no more than those digits can be it. */
+static uint32_t find_prefix(const struct npdb *npdb, uint64_t value, unsigned digits)
+{
+    uint64_t key = npdb_prefix_key(value, digits, 1), padded = key >> 5;
+    uint32_t end = npdb->prefixes_count, owner;
+    while ((end = rows_up_to(npdb, end, key)) > 0) {
+        key = npdb_prefix(npdb, --end, &owner);
+        uint64_t row = key >> 5, number = padded, power = 1;
+        unsigned len = key >> 1 & 15, ported = key & 1, common = 15;
+        for (; row != number; row /= 10, number /= 10, power *= 10)
+            common--;
+        if (len <= common && len <= digits) {
+            if (!ported || len == digits)
+                return owner | ported << 31;
+            key--; /* a longer number than the ported one: look on from there */
+        } else {
+            if (common > digits)
+                common = digits;
+            if (common == 0)
+                break;
+            key = (padded - padded % power) << 5 | (uint64_t)common << 1 | 1;
+        }
+    }
+    return NPDB_OWNER_UNKNOWN;
+}
+
+/* ---- looking up ---- */
+
+uint32_t npdb_find(const struct npdb *npdb, uint64_t value, unsigned digits)
+{
+    struct place place;
+    if (digits == 11 && in_plan(value, &place))
+        return find_place(npdb, &place);
+    return find_prefix(npdb, value, digits);
+}
+
+static unsigned count_digits(uint64_t value)
+{
+    unsigned digits = 1;
+    while (value >= 10) {
+        value /= 10;
+        digits++;
+    }
+    return digits;
+}
+
+static inline uint32_t find_anywhere(const struct npdb *npdb, uint64_t number)
+{
+    unsigned digits = count_digits(number);
+    return digits <= TN_MAX_DIGITS ? find_prefix(npdb, number, digits) : NPDB_OWNER_UNKNOWN;
+}
+
+uint32_t npdb_find_number(const struct npdb *npdb, uint64_t number)
+{
+    struct place place;
+    return in_plan(number, &place) ? find_place(npdb, &place) : find_anywhere(npdb, number);
+}
+
+/* So many at a time: enough for every outstanding miss that a core can have. */
+#define BATCH 32
+
+/* Slots, then blocks, then what they say: each step's accesses are asked for in the one before. */
+static void find_some(const struct npdb *npdb, const uint64_t *numbers, size_t count,
+                      uint32_t *results)
+{
+    struct place places[BATCH];
+    const unsigned char *at[BATCH]; /* the slot, then the block; NULL: the result is known */
+    for (size_t i = 0; i < count; i++) {
+        at[i] = NULL;
+        if (!in_plan(numbers[i], &places[i])) {
+            results[i] = find_anywhere(npdb, numbers[i]);
+            continue;
+        }
+        const unsigned char *page = npdb_page(npdb, places[i].npa, &results[i]);
+        if (page == NULL)
+            continue;
+        at[i] = page + (size_t)places[i].slot * NPDB_SLOT_SIZE;
+        __builtin_prefetch(at[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (at[i] == NULL)
+            continue;
+        results[i] = npdb_get32(at[i]);
+        at[i] = NULL;
+        if ((results[i] & NPDB_SLOT_BLOCK) != 0) {
+            at[i] = npdb_slot_block(npdb, results[i]);
+            prefetch_block(at[i]);
+        }
+    }
+    for (size_t i = 0; i < count; i++)
+        if (at[i] != NULL)
+            results[i] = find_in_block(npdb, &places[i], at[i]);
+}
+
+void npdb_find_batch(const struct npdb *npdb, const uint64_t *numbers, size_t count,
+                     uint32_t *results)
+{
+    for (size_t done = 0; done < count; done += BATCH)
+        find_some(npdb, numbers + done, count - done < BATCH ? count - done : BATCH,
+                  results + done);
 }
 
 /* The owner of a ported number's LRN was settled when the file was built: it is that of the LRN's
@@ -253,35 +259,34 @@ static bool find_block(const struct npdb *npdb, uint64_t key, uint32_t *value)
 void npdb_lookup(const struct npdb *npdb, const struct tn *tn, struct npdb_answer *answer)
 {
     uint64_t key = tn_key(tn);
-    uint32_t index;
+    uint32_t result = npdb_find(npdb, key >> 4, key & 15), owner = result & NPDB_OWNER;
     memset(answer, 0, sizeof(*answer));
-    answer->ported = table_find(&npdb->ports, key, &index);
-    answer->found = answer->ported || find_block(npdb, key, &index);
-    if (!answer->found || index >= npdb->owners_count) /* beyond: the table is damaged */
-        return;
-    const unsigned char *owner = npdb->owners + (size_t)index * NPDB_OWNER_SIZE;
-    uint64_t lrn = npdb_get64(owner);
-    if (answer->ported && lrn != 0)
+    answer->ported = (result & NPDB_PORTED) != 0;
+    answer->found = result != NPDB_OWNER_UNKNOWN;
+    uint64_t lrn = npdb_owner_lrn(npdb, owner);
+    if (lrn != 0)
         tn_from_key(lrn, &answer->lrn);
-    memcpy(answer->spc.text, owner + 8, sizeof(answer->spc.text));
+    memcpy(answer->spc.text, npdb_owner_code(npdb, owner), sizeof(answer->spc.text));
     answer->has_owner = answer->spc.text[0] != '\0';
 }
 
-void npdb_owner_figures(const unsigned char *owners, uint32_t count, struct npdb_figures *out)
+/* ---- figures ---- */
+
+void npdb_figures(const struct npdb *npdb, struct npdb_figures *out)
 {
     memset(out, 0, sizeof(*out));
-    for (size_t i = 0; i < count; i++, owners += NPDB_OWNER_SIZE) {
-        bool has_lrn = npdb_get64(owners) != 0, has_spc = owners[8] != 0;
+    out->bytes = npdb->len;
+    out->sequence = npdb_get64(npdb->data + NPDB_AT_SEQUENCE);
+    out->ports = npdb_get64(npdb->data + NPDB_AT_PORTS);
+    for (uint32_t i = 0, owner; i < npdb->prefixes_count; i++) {
+        unsigned ported = npdb_prefix(npdb, i, &owner) & 1;
+        out->ports += ported;
+        out->blocks += !ported;
+    }
+    for (uint32_t i = NPDB_FIRST_OWNER; i < npdb->owners_count; i++) {
+        bool has_lrn = npdb_owner_lrn(npdb, i) != 0, has_spc = *npdb_owner_code(npdb, i) != '\0';
         out->spcs += has_spc && !has_lrn;
         out->lrns += has_lrn;
         out->lrns_without_owner += has_lrn && !has_spc;
     }
-}
-
-void npdb_figures(const struct npdb *npdb, struct npdb_figures *out)
-{
-    npdb_owner_figures(npdb->owners, npdb->owners_count, out);
-    out->bytes = npdb->len;
-    out->blocks = npdb->blocks.used;
-    out->ports = npdb->ports.used;
 }

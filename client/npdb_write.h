@@ -1,32 +1,51 @@
-/* Turning settled rows into the portability file of npdb_format.h, and putting it on disk whole.
- * Called by npdb_build. */
+/* Putting a portability file on disk: its sections one behind the other in pieces of any size, then
+ * the header, and only then its name. Called by npdb_assemble. The file has no name while it is
+ * written (on file systems that can do so, else one that ends in six random characters), so a
+ * process that is killed leaves nothing; whoever maps the file that is replaced keeps it whole. */
 #ifndef CLIENT_NPDB_WRITE_H
 #define CLIENT_NPDB_WRITE_H
 
-#include "client/npdb_format1.h"
-#include "client/npdb_owners.h"
-#include "client/npdb_rows.h"
+#include "client/npdb_format.h"
 #include "common/error.h"
 
-/* The file in memory. Starts as zeros. */
-struct npdb_image {
-    unsigned char header[NPDB_HEADER_SIZE];
-    unsigned char *section[NPDB_SECTIONS];
-    size_t section_len[NPDB_SECTIONS]; /* bytes */
-};
+#include <stddef.h>
+#include <stdint.h>
 
-/* Lays the rows out. The order in which the owners were met is forgotten: owners that no row names
- * are left out, the others sorted, so that equal rows give equal bytes. The rows' owner indexes are
- * rewritten to the file's. STICPS_ERR_NO_MEMORY; STICPS_ERR_NPDB. */
-enum sticps_err npdb_image_make(struct npdb_image *image, const struct npdb_owners *owners,
-                                struct npdb_rows *blocks, struct npdb_rows *ports,
+struct npdb_output; /* one thread */
+
+/* STICPS_ERR_FILE, STICPS_ERR_NO_MEMORY. The caller owns *out, until finish or abandon. */
+enum sticps_err npdb_output_open(const char *path, struct npdb_output **out,
+                                 struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Ends the section that was being written and begins the next, in the order of enum npdb_section;
+ * the first is begun already. STICPS_ERR_FILE. */
+enum sticps_err npdb_output_next_section(struct npdb_output *output,
+                                         struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Where in the file the next byte goes. */
+uint64_t npdb_output_offset(const struct npdb_output *output);
+
+/* STICPS_ERR_FILE. */
+enum sticps_err npdb_output_add(struct npdb_output *output, const void *data, size_t len,
                                 struct sticps_error *err) STICPS_MUST_CHECK;
 
-void npdb_image_clear(struct npdb_image *image);
+/* What the header says beside where the sections are. */
+struct npdb_output_head {
+    uint64_t sequence, ports, blocks;
+};
 
-/* Writes it to a temporary file beside `path`, mode 0644, syncs, renames, syncs the folder.
- * STICPS_ERR_FILE; `path` is then as it was, unless only the last step failed. */
-enum sticps_err npdb_image_write(const struct npdb_image *image, const char *path,
-                                 struct sticps_error *err) STICPS_MUST_CHECK;
+/* Ends the last section, writes the header, syncs, gives the file mode 0644 and its name, and syncs
+ * the folder. Frees the output in any case. STICPS_ERR_FILE: `path` is as it was, unless only the
+ * last step failed. */
+enum sticps_err npdb_output_finish(struct npdb_output *output, const struct npdb_output_head *head,
+                                   struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Frees the output and leaves nothing of it on disk. Accepts NULL. */
+void npdb_output_abandon(struct npdb_output *output);
+
+/* A new file in the folder of `path`, to write and to read, without a name. STICPS_ERR_FILE,
+ * STICPS_ERR_NO_MEMORY. */
+enum sticps_err npdb_unnamed_file(const char *path, int *fd,
+                                  struct sticps_error *err) STICPS_MUST_CHECK;
 
 #endif

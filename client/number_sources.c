@@ -6,7 +6,7 @@ static enum sticps_err add_file(struct number_sources *to, const char *path,
                                 struct sticps_error *err)
 {
     struct npdb *npdb = NULL;
-    enum sticps_err code = npdb_open(path, NPDB_CHECK_HEADER, &npdb, err);
+    enum sticps_err code = npdb_open(path, NPDB_CHECK_STRUCTURE, &npdb, err);
     if (code != STICPS_OK)
         return code;
     code = number_source_npdb(npdb, &to->items[to->len], err);

@@ -1,5 +1,6 @@
 /* sticps npdb build and npdb lookup: the portability file. */
 #include "client/cli/cli.h"
+#include "client/cli/npdb_progress.h"
 #include "client/report/report.h"
 #include "sticps/npdb.h"
 
@@ -8,8 +9,11 @@
 
 static void on_fault(const char *file, uint64_t line, const char *what, void *arg)
 {
-    (void)arg;
-    fprintf(stderr, "sticps: %s:%" PRIu64 ": %s\n", file, line, what);
+    npdb_progress_clear(arg);
+    if (line > 0)
+        fprintf(stderr, "sticps: %s:%" PRIu64 ": %s\n", file, line, what);
+    else
+        fprintf(stderr, "sticps: %s\n", what);
 }
 
 typedef enum sticps_err add_fn(struct sticps_npdb_build *, const char *, struct sticps_error *);
@@ -81,6 +85,7 @@ static int run_build(int argc, char **argv)
     struct cli_texts blocks = {.len = 0}, ports = {.len = 0}, rest;
     const char *output = NULL, *said[BUILD_OPTIONS] = {NULL};
     bool last_wins = false;
+    int64_t sequence = 0, threads = 0, max_faults = 0;
     const struct cli_option options[] = {
         {"blocks", 0, CLI_TEXTS, &blocks, "CSV", "PREFIX,SPC: who owns a block", false, 0, 0},
         {"ports", 0, CLI_TEXTS, &ports, "CSV", "TN,LRN or TN,SPC: ported numbers", false, 0, 0},
@@ -104,6 +109,12 @@ static int run_build(int argc, char **argv)
         {"output", 'o', CLI_TEXT, &output, "FILE", "the file to write", true, 0, 0},
         {"last-wins", 0, CLI_FLAG, &last_wins, NULL, "the later of two contradictory rows counts",
          false, 0, 0},
+        {"max-faults", 0, CLI_INTEGER, &max_faults, "N", "stop after N wrong rows (all are read)",
+         false, 1, INT64_MAX},
+        {"sequence", 0, CLI_INTEGER, &sequence, "N", "a number for the header of the file (0)",
+         false, 0, INT64_MAX},
+        {"threads", 0, CLI_INTEGER, &threads, "N",
+         "how many work (one for each processor, 8 at most)", false, 1, 8},
         {NULL, 0, CLI_FLAG, NULL, NULL, NULL, false, 0, 0},
     };
     int status;
@@ -113,6 +124,7 @@ static int run_build(int argc, char **argv)
         return cli_usage("--blocks and --ports are both missing; see sticps npdb build --help");
 
     struct sticps_error err = {0};
+    struct npdb_progress progress = {.shown = false};
     struct sticps_npdb_build *build = NULL;
     enum sticps_err code = sticps_npdb_build_new(&build, &err);
     if (code == STICPS_OK)
@@ -123,9 +135,15 @@ static int run_build(int argc, char **argv)
         code = set_all(build, said, &err);
     if (code == STICPS_OK) {
         sticps_npdb_build_set_last_wins(build, last_wins);
-        sticps_npdb_build_on_fault(build, on_fault, NULL);
+        sticps_npdb_build_set_fault_limit(build, (uint64_t)max_faults);
+        sticps_npdb_build_set_sequence(build, (uint64_t)sequence);
+        sticps_npdb_build_set_threads(build, (unsigned)threads);
+        npdb_progress_start(&progress);
+        sticps_npdb_build_on_fault(build, on_fault, &progress);
+        sticps_npdb_build_on_progress(build, npdb_progress_on, &progress);
         code = sticps_npdb_build_run(build, output, &err);
     }
+    npdb_progress_clear(&progress);
     status = code == STICPS_OK ? print_build(build, output) : cli_fail(&err);
     sticps_npdb_build_free(build);
     return status;

@@ -1,6 +1,6 @@
 /* client/npdb_reader: whatever the file, opening and looking up stay inside it and end. */
 #include "client/crc32c.h"
-#include "client/npdb_format1.h"
+#include "client/npdb_format.h"
 #include "client/npdb_reader.h"
 
 #include <stdlib.h>
@@ -36,7 +36,6 @@ static void look_up(const uint8_t *data, size_t size, enum npdb_check depth)
 /* Right sizes, offsets and checksums, so that mutations reach what lies behind those checks. */
 static void seal(uint8_t *data, size_t size)
 {
-    static const size_t entry_size[] = {NPDB_OWNER_SIZE, NPDB_SLOT_SIZE, NPDB_SLOT_SIZE};
     size_t offset = NPDB_HEADER_SIZE;
     memcpy(data, NPDB_MAGIC, sizeof(NPDB_MAGIC) - 1);
     npdb_put32(data + NPDB_AT_VERSION, NPDB_VERSION);
@@ -45,20 +44,23 @@ static void seal(uint8_t *data, size_t size)
     memset(data + NPDB_AT_ZERO, 0, NPDB_AT_CRC - NPDB_AT_ZERO);
     for (size_t i = 0; i < NPDB_SECTIONS; i++) {
         uint8_t *section = data + NPDB_AT_SECTIONS + i * NPDB_SECTION_SIZE;
-        size_t room = (size - offset) / entry_size[i], count = npdb_get32(section + 8);
-        if (count > room || i + 1 == NPDB_SECTIONS)
-            count = room;
+        size_t len = npdb_get32(section + 8);
+        if (len > size - offset || i + 1 == NPDB_SECTIONS)
+            len = size - offset;
         npdb_put64(section, offset);
-        npdb_put32(section + 8, (uint32_t)count);
-        npdb_put32(section + 12, crc32c(data + offset, count * entry_size[i]));
-        offset += count * entry_size[i];
+        npdb_put64(section + 8, len);
+        npdb_put32(section + 16, crc32c(data + offset, len));
+        npdb_put32(section + 20, 0);
+        offset += len;
+        while (offset < size && offset % 8 != 0)
+            data[offset++] = 0;
     }
     npdb_put32(data + NPDB_AT_CRC, crc32c(data, NPDB_AT_CRC));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    look_up(data, size, NPDB_CHECK_HEADER);
+    look_up(data, size, NPDB_CHECK_STRUCTURE);
     look_up(data, size, NPDB_CHECK_ALL);
     if (size < NPDB_HEADER_SIZE)
         return 0;

@@ -20,7 +20,7 @@ KEPT="malloc_now calloc_now realloc_now free_now in_use
     count changes once watching
     curl_once curl_ready ares_once ares_ready
     slot
-    completed __dso_handle __TMC_END__"
+    completed __dso_handle __TMC_END__ __cpu_model __cpu_features2"
 
 # among LIST NAME: is it in the list, as itself or as the checked form of _FORTIFY_SOURCE?
 among() {

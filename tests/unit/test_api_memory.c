@@ -285,8 +285,10 @@ static enum sticps_err call_build(void)
         code = sticps_npdb_build_set(build, STICPS_NPDB_SKIP_STATUSES, "X,V", NULL);
     if (code == STICPS_OK)
         code = sticps_npdb_build_set(build, STICPS_NPDB_SPC_MAP, override_path, NULL);
-    if (code == STICPS_OK)
+    if (code == STICPS_OK) {
+        sticps_npdb_build_set_threads(build, 1); /* so that the same allocation fails each time */
         code = sticps_npdb_build_run(build, npdb_path, NULL);
+    }
     sticps_npdb_build_free(build);
     return code;
 }
