@@ -11,30 +11,29 @@
 /* How routing guides, number pooling reports and port lists call them. Only letters and digits
  * count, in either case: "BLOCK_ID" is "block id". */
 #define MAX_NAMES 10
-static const char *const usual_names[NPDB_CSV_KINDS][NPDB_COLUMN_COUNT][MAX_NAMES] =
-    {
-        [NPDB_CSV_BLOCKS] =
-            {
-                [NPDB_COLUMN_NUMBER] = {"prefix", "npanxx", "npanxxx"},
-                [NPDB_COLUMN_NPA] = {"npa"},
-                [NPDB_COLUMN_NXX] = {"nxx"},
-                [NPDB_COLUMN_BLOCK] = {"blockid", "block", "x", "thousandsblock", "thousandblock"},
-                [NPDB_COLUMN_SPC] = {"spc", "ocn", "resporg", "resporgid"},
-                [NPDB_COLUMN_SPID] = {"spid", "serviceproviderid"},
-                [NPDB_COLUMN_STATUS] = {"status"},
-                [NPDB_COLUMN_DATE] = {"effdate", "effectivedate", "effective"},
-            },
-        [NPDB_CSV_PORTS] =
-            {
-                [NPDB_COLUMN_NUMBER] = {"tn", "number", "telephonenumber", "phonenumber", "phone",
-                                        "did", "dn", "portedtn", "portednumber", "tollfreenumber"},
-                [NPDB_COLUMN_LRN] = {"lrn", "locationroutingnumber", "routingnumber", "rn"},
-                [NPDB_COLUMN_SPC] = {"spc", "ocn", "resporg", "resporgid"},
-                [NPDB_COLUMN_SPID] = {"spid", "newspid", "serviceproviderid"},
-                [NPDB_COLUMN_STATUS] = {"status"},
-                [NPDB_COLUMN_DATE] = {"effdate", "effectivedate", "effective", "activationdate",
-                                      "activationtimestamp"},
-            },
+static const char *const usual_names[NPDB_CSV_KINDS][NPDB_COLUMN_COUNT][MAX_NAMES] = {
+    [NPDB_CSV_BLOCKS] =
+        {
+            [NPDB_COLUMN_NUMBER] = {"prefix", "npanxx", "npanxxx"},
+            [NPDB_COLUMN_NPA] = {"npa"},
+            [NPDB_COLUMN_NXX] = {"nxx"},
+            [NPDB_COLUMN_BLOCK] = {"blockid", "block", "x", "thousandsblock", "thousandblock"},
+            [NPDB_COLUMN_SPC] = {"spc", "ocn", "resporg", "resporgid"},
+            [NPDB_COLUMN_SPID] = {"spid", "serviceproviderid"},
+            [NPDB_COLUMN_STATUS] = {"status"},
+            [NPDB_COLUMN_DATE] = {"effdate", "effectivedate", "effective", "blockeffectivedate"},
+        },
+    [NPDB_CSV_PORTS] =
+        {
+            [NPDB_COLUMN_NUMBER] = {"tn", "number", "telephonenumber", "phonenumber", "phone",
+                                    "did", "dn", "portedtn", "portednumber", "tollfreenumber"},
+            [NPDB_COLUMN_LRN] = {"lrn", "locationroutingnumber", "routingnumber", "rn"},
+            [NPDB_COLUMN_SPC] = {"spc", "ocn", "resporg", "resporgid"},
+            [NPDB_COLUMN_SPID] = {"spid", "newspid", "serviceproviderid"},
+            [NPDB_COLUMN_STATUS] = {"status"},
+            [NPDB_COLUMN_DATE] = {"effdate", "effectivedate", "effective", "activationdate",
+                                  "activationtimestamp"},
+        },
 };
 
 static bool is_word(char c)

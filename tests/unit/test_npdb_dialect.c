@@ -47,6 +47,14 @@ static const struct {
     {PORTS, "TN,LRN,X\n2025550123,3035550000,\"open\n", "2:12025550123|LRN 13035550000;"},
     {PORTS, "X,TN,LRN\n\"open,2025550123,3035550000\n", "2:BAD;"},
 
+    /* what is no NPA, NXX or block */
+    {BLOCKS,
+     "NPA,NXX,X,OCN\n20,555,,1234\n2025,555,,1234\n102,555,,1234\n202,0AX,,1234\n"
+     "202,5X5,,1234\n202,555,AA,1234\n202,555,B,1234\n202,555,/,1234\n,,,1234\n",
+     "2:BAD;3:BAD;4:BAD;5:BAD;6:BAD;7:BAD;8:BAD;9:BAD;10:BAD;"},
+    {BLOCKS, "State,NPA,NXX,X,OCN,Block Effective Date\nNY,212,555,9,1234,01/31/2020\n",
+     "2:12125559|1234@20200131;"},
+
     /* comments and blank lines in front */
     {PORTS, "# list of today\n\n# for tests\nTN,LRN\n2025550123,3035550000\n# no more\n",
      "5:12025550123|LRN 13035550000;6:BAD;"},
@@ -136,6 +144,10 @@ static const struct {
     {{{STICPS_NPDB_PORTS_COLUMNS, "tn=NUMBER,lrn=ROUTING"}},
      PORTS,
      "ROUTING,TN,NUMBER,LRN\n3035550000,x,2025550123,y\n",
+     "2:12025550123|LRN 13035550000;"},
+    {{{STICPS_NPDB_PORTS_COLUMNS, "tn=Tel. (No.),lrn=.rn."}},
+     PORTS,
+     "RN;TEL-NO;TN\n3035550000;2025550123;x\n",
      "2:12025550123|LRN 13035550000;"},
     {{{STICPS_NPDB_PORTS_COLUMNS, "lrn=3"}}, /* the number is found */
      PORTS,
