@@ -11,15 +11,15 @@ PACKAGES_RUN="postgresql postgresql-common openssl curl ca-certificates procps j
 # the tests
 PACKAGES_TEST="g++ mandoc libcmocka-dev python3 python3-pytest python3-jwt python3-cryptography python3-psycopg2
     python3-jsonschema python3-yaml softhsm2 nsd nginx haproxy secsipidx iproute2 libfaketime pgbouncer abigail-tools strace
-    kamailio kamailio-secsipid-modules kamailio-utils-modules sip-tester"
+    kamailio kamailio-secsipid-modules kamailio-utils-modules sip-tester liblmdb-dev libsqlite3-dev"
 # the tests' linter of docs/openapi.yaml, where node and npm did not come from elsewhere
 PACKAGES_NODE="nodejs npm"
 # test.sh --preset coverage
 PACKAGES_COVERAGE="gcovr"
 # tests/fuzz/run
 PACKAGES_FUZZ="clang"
-# tests/bench/run
-PACKAGES_BENCH="nginx wrk postgresql-contrib"
+# tests/bench/run and tests/bench/npdb
+PACKAGES_BENCH="nginx wrk postgresql-contrib liblmdb-dev libsqlite3-dev"
 
 # packages_missing NAME…: those of them that are not installed
 packages_missing() {
