@@ -11,7 +11,8 @@ from lib.pki import ROOT
 HEADERS = manual.of_headers()
 EXPORTS = [line for line in (ROOT / "tests/unit/exports.txt").read_text().split("\n") if line and line[0] != "#"]
 # told by the words of their page, one by one, rather than in its SYNOPSIS
-TOLD = ("enum sticps_err", "enum sticps_event", "enum sticps_npdb_figure", "enum sticps_npdb_build_option")
+TOLD = ("enum sticps_err", "enum sticps_event", "enum sticps_npdb_figure", "enum sticps_npdb_build_option",
+        "enum sticps_npdb_stage")
 
 
 def title(page):
@@ -44,7 +45,8 @@ def test_synopsis_is_the_headers(page):
 @pytest.mark.parametrize("page", PAGES, ids=title)
 def test_every_name_in_a_page_exists(page):
     text = manual.plain(page.read_text().partition(".SH NAME")[2])
-    code = " ".join(HEADERS.values())
+    macros = [macro for header in manual.HEADERS for macro in re.findall(r"^#define (\w+)", header.read_text(), re.M)]
+    code = " ".join([*HEADERS.values(), *macros])
     for name in set(re.findall(r"\b(?:sticps_|STICPS_)\w+\b", text)):
         known = re.search(rf"\b{name}\b", code) or name in [title(other) for other in PAGES]
         # a family of constants, and what the examples print
