@@ -24,8 +24,8 @@ struct loop {
     int timer_fd; /* the next moment, curl's or of a timer */
     int event_fd; /* tasks were posted */
     CURLM *multi;
-    uint64_t curl_due;         /* curl's next time-out, NEVER when it has none */
-    struct loop_timer *timers; /* by their moment */
+    uint64_t curl_due;        /* curl's next time-out, NEVER when it has none */
+    struct loop_timer timers; /* a ring by their moment, around this one, which is due NEVER */
     struct loop_timer rescue;
     struct loop_watch *watches;
     uint64_t armed;                   /* what timer_fd is set to, NEVER when it is not */
@@ -55,8 +55,8 @@ uint64_t loop_now(void)
 
 static uint64_t next_due(const struct loop *loop)
 {
-    return loop->timers != NULL && loop->timers->due < loop->curl_due ? loop->timers->due
-                                                                      : loop->curl_due;
+    uint64_t due = loop->timers.next->due;
+    return due < loop->curl_due ? due : loop->curl_due;
 }
 
 /* Sets the timer to the next moment, unless it fires before that anyway. To set it is a system call
@@ -74,14 +74,18 @@ static void arm(struct loop *loop)
         loop->armed = due;
 }
 
+bool loop_timer_is_set(const struct loop_timer *timer)
+{
+    return timer->next != NULL;
+}
+
 void loop_timer_stop(struct loop_timer *timer)
 {
-    if (timer->link == NULL)
+    if (!loop_timer_is_set(timer))
         return;
-    *timer->link = timer->next;
-    if (timer->next != NULL)
-        timer->next->link = timer->link;
-    timer->link = NULL;
+    timer->prev->next = timer->next;
+    timer->next->prev = timer->prev;
+    timer->prev = timer->next = NULL;
 }
 
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, unsigned ms,
@@ -90,14 +94,12 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, unsigned ms,
     loop_timer_stop(timer);
     timer->due = loop_now() + ms;
     timer->run = run;
-    struct loop_timer **link = &loop->timers;
-    while (*link != NULL && (*link)->due <= timer->due)
-        link = &(*link)->next;
-    timer->next = *link;
-    timer->link = link;
-    *link = timer;
-    if (timer->next != NULL)
-        timer->next->link = &timer->next;
+    struct loop_timer *before = loop->timers.prev;
+    while (before != &loop->timers && before->due > timer->due)
+        before = before->prev;
+    timer->prev = before;
+    timer->next = before->next;
+    timer->prev->next = timer->next->prev = timer;
     arm(loop);
 }
 
@@ -116,15 +118,15 @@ static void act(struct loop *loop, curl_socket_t fd, int what)
 {
     int running;
     if (curl_multi_socket_action(loop->multi, fd, what, &running) != CURLM_OK &&
-        loop->rescue.link == NULL)
+        !loop_timer_is_set(&loop->rescue))
         loop_timer_set(loop, &loop->rescue, RESCUE_MS, on_rescue);
 }
 
 static void run_due(struct loop *loop)
 {
     uint64_t now = loop_now();
-    while (loop->timers != NULL && loop->timers->due <= now) {
-        struct loop_timer *timer = loop->timers;
+    while (loop->timers.next->due <= now) {
+        struct loop_timer *timer = loop->timers.next;
         loop_timer_stop(timer);
         timer->run(timer);
     }
@@ -251,7 +253,8 @@ enum sticps_err loop_new(struct loop **out, struct sticps_error *err)
     pthread_mutex_init(&loop->driver, NULL);
     pthread_cond_init(&loop->changed, NULL);
     loop->last = &loop->first;
-    loop->curl_due = loop->armed = NEVER;
+    loop->curl_due = loop->armed = loop->timers.due = NEVER;
+    loop->timers.prev = loop->timers.next = &loop->timers;
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     loop->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -21,8 +21,8 @@ struct loop_task {
 
 /* A moment for the loop's thread, embedded in what it is about. Zeroed: not set. */
 struct loop_timer {
-    struct loop_timer *next, **link; /* link: NULL when not set */
-    uint64_t due;                    /* loop_now() */
+    struct loop_timer *prev, *next; /* NULL when not set */
+    uint64_t due;                   /* loop_now() */
     void (*run)(struct loop_timer *timer);
 };
 
@@ -65,11 +65,12 @@ enum sticps_err loop_process(struct loop *loop, struct sticps_error *err) STICPS
 /* Monotonic milliseconds. Any thread. */
 uint64_t loop_now(void);
 
-/* Runs `timer` once, `ms` from now, unless it is stopped before; setting it again moves it. The
- * loop's thread only. */
+/* Runs `timer` once, `ms` from now, unless it is stopped before; setting it again moves it. Cheap
+ * for one that is due after most others, as a deadline is. The loop's thread only. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, unsigned ms,
                     void (*run)(struct loop_timer *timer));
 void loop_timer_stop(struct loop_timer *timer); /* harmless when not set */
+bool loop_timer_is_set(const struct loop_timer *timer);
 
 /* `watch` has its fd and function. The loop is stopped. STICPS_ERR_NO_MEMORY. */
 enum sticps_err loop_watch(struct loop *loop, struct loop_watch *watch,
