@@ -1,5 +1,5 @@
 /* What became of one delivery, CPS by CPS: the public struct sticps_delivery. Written by deliver.c
- * until the callback, then immutable and shared by counting references. */
+ * and sending.c until the callback, then immutable and shared by counting references. */
 #ifndef CLIENT_DELIVERY_H
 #define CLIENT_DELIVERY_H
 

@@ -65,6 +65,13 @@ enum sticps_err loop_process(struct loop *loop, struct sticps_error *err) STICPS
 /* Monotonic milliseconds. Any thread. */
 uint64_t loop_now(void);
 
+/* Until then, 0 when it is over. */
+static inline uint64_t loop_time_left(uint64_t deadline)
+{
+    uint64_t now = loop_now();
+    return deadline > now ? deadline - now : 0;
+}
+
 /* Runs `timer` once, `ms` from now, unless it is stopped before; setting it again moves it. Cheap
  * for one that is due after most others, as a deadline is. The loop's thread only. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, unsigned ms,

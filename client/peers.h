@@ -1,7 +1,7 @@
 /* The CPSs that deliveries go to, one by one: how much is under way to each, and whether it is
  * worth asking at all. A CPS that fails again and again is left in peace for a while, so that calls
  * to its provider are not held up by it and calls to others do not lose their place to it; so is
- * one that asks for it (Retry-After). Called by deliver.c, in the loop's thread; peers_list in any.
+ * one that asks for it (Retry-After). Called by sending.c, in the loop's thread; peers_list in any.
  * Time is passed in.
  *
  * After PEER_FAILURES failures in a row, without an answer in between, a peer is paused for one

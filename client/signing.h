@@ -1,5 +1,5 @@
 /* A request token on its way: written, then signed by the key of the options or by the host, which
- * may take its time and another thread (sticps/signing.h). Called by deliver.c, in the loop's
+ * may take its time and another thread (sticps/signing.h). Called by sending.c, in the loop's
  * thread, but for the host's answer. */
 #ifndef CLIENT_SIGNING_H
 #define CLIENT_SIGNING_H
