@@ -37,7 +37,7 @@ struct enum_source {
 struct asking {
     UT_hash_handle hh;
     struct enum_source *source;
-    struct peer *peer;
+    struct peer_visit visit;
     struct link *waiting;
     struct tn tn;
 };
@@ -118,16 +118,17 @@ static void note(struct enum_source *source, enum peer_entry entry, uint64_t wai
         atomic_store_explicit(&source->paused_until, loop_now() + wait_ms, memory_order_relaxed);
 }
 
-static void leave(struct enum_source *source, struct peer *peer, const struct enum_answer *answer,
-                  const struct sticps_error *err)
+static void leave(struct enum_source *source, struct peer_visit *visit,
+                  const struct enum_answer *answer, const struct sticps_error *err)
 {
     bool silent = answer->result == NUMBER_FAILED && err->code == STICPS_ERR_FETCH;
-    if (!peers_leave(source->servers, peer, silent ? PEER_FAILED : PEER_ANSWERED, -1, loop_now()))
+    if (!peers_leave(source->servers, visit, silent ? PEER_FAILED : PEER_ANSWERED, -1, loop_now()))
         return;
     struct sticps_error paused;
-    struct peer *none = NULL;
+    struct peer_visit none = {0};
     uint64_t wait_ms = 0;
-    note(source, peers_enter(source->servers, &servers_url, loop_now(), &none, &wait_ms), wait_ms);
+    note(source, peers_enter(source->servers, &servers_url, loop_now(), 0, &none, &wait_ms),
+         wait_ms);
     fail(&paused, STICPS_ERR_PAUSED, source->options->enumeration.apex,
          "the ENUM servers fail again and again, and are left in peace for a while");
     events_note(source->events, STICPS_EVENT_PAUSE, STICPS_ERR_PAUSED, &paused);
@@ -160,7 +161,7 @@ static void on_answer(void *ctx, const struct enum_answer *answer, const struct 
     HASH_DEL(source->all, asking);
     enum_cache_put(source->cache, &asking->tn, loop_now() + lifetime_ms(answer), answer->result,
                    &answer->lrn);
-    leave(source, asking->peer, answer, err);
+    leave(source, &asking->visit, answer, err);
     events_note(source->events, STICPS_EVENT_ENUM, failed ? err->code : STICPS_OK, err);
     while (asking->waiting != NULL) {
         struct link *link = asking->waiting;
@@ -176,13 +177,14 @@ static void on_answer(void *ctx, const struct enum_answer *answer, const struct 
 
 /* ---- the question ---- */
 
-static struct asking *asking_new(struct enum_source *source, const struct tn *tn, struct peer *peer)
+static struct asking *asking_new(struct enum_source *source, const struct tn *tn,
+                                 const struct peer_visit *visit)
 {
     struct asking *asking = calloc(1, sizeof(*asking));
     if (asking == NULL)
         return NULL;
     asking->source = source;
-    asking->peer = peer;
+    asking->visit = *visit;
     asking->tn = *tn;
     HASH_ADD(hh, source->all, tn, sizeof(asking->tn), asking);
     if (asking->hh.tbl != NULL &&
@@ -198,18 +200,19 @@ static struct asking *asking_new(struct enum_source *source, const struct tn *tn
 static struct asking *ask(struct enum_source *source, const struct tn *tn)
 {
     struct asking *asking = NULL;
-    struct peer *peer = NULL;
+    struct peer_visit visit = {0};
     uint64_t wait_ms = 0;
     HASH_FIND(hh, source->all, tn, sizeof(*tn), asking);
     if (asking != NULL || source->resolver == NULL)
         return asking;
-    enum peer_entry entry = peers_enter(source->servers, &servers_url, loop_now(), &peer, &wait_ms);
+    enum peer_entry entry =
+        peers_enter(source->servers, &servers_url, loop_now(), 0, &visit, &wait_ms);
     note(source, entry, wait_ms);
     if (entry != PEER_ENTERED)
         return NULL;
-    asking = asking_new(source, tn, peer);
+    asking = asking_new(source, tn, &visit);
     if (asking == NULL)
-        peers_leave(source->servers, peer, PEER_UNKNOWN, -1, loop_now());
+        peers_leave(source->servers, &visit, PEER_UNKNOWN, -1, loop_now());
     return asking;
 }
 
@@ -269,7 +272,7 @@ enum sticps_err enum_source_new(struct loop *loop, const struct sticps_options *
         source->options = options;
         source->events = events;
         source->cache = enum_cache_new(options->enumeration.cached);
-        source->servers = peers_new(MOST_QUERIES);
+        source->servers = peers_new(MOST_QUERIES, MOST_QUERIES);
     }
     if (source == NULL || source->cache == NULL || source->servers == NULL)
         code = fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");

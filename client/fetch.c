@@ -163,6 +163,7 @@ enum sticps_err fetch_start(struct fetcher *fetcher, const struct fetch_request 
     fetch->transient = request->transient;
     fetch->callback = callback;
     fetch->ctx = ctx;
+    fetch->handle.ctx = ctx;
     if (!fetch_handle_set(&fetch->handle, request)) {
         fetch_free(fetch);
         return fail(err, STICPS_ERR_NO_MEMORY, request->url, "out of memory");

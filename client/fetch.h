@@ -59,6 +59,8 @@ struct fetch_request {
     const char *content_type;  /* of `body`; NULL for GET */
     const char *body;          /* sent; copied */
     size_t body_len;
+    void (*connected)(void *ctx); /* or NULL. In the loop's thread, inside libcurl: its connection
+                                     stands, the request goes out; again when it goes out twice */
     bool *transient; /* or NULL. Set before a callback with a failure: another try may go well */
 };
 

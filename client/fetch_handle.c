@@ -201,6 +201,8 @@ static int on_request(void *context, char *primary_ip, char *local_ip, int prima
     handle->trouble.address_closed = closed;
     if (!closed)
         count_request(handle);
+    if (!closed && handle->connected != NULL)
+        handle->connected(handle->ctx);
     return closed ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
@@ -359,6 +361,7 @@ bool fetch_handle_set(struct fetch_handle *handle, const struct fetch_request *r
 {
     handle->open_private = request->private_addresses || handle->shared->options->lab;
     handle->body_max = request->max_body;
+    handle->connected = request->connected;
     handle->trouble = (struct fetch_trouble){
         .body_max = request->max_body, .timeout_ms = request->timeout_ms, .headers_open = true};
     return set_transport(handle, request) && set_content(handle, request);

@@ -36,6 +36,8 @@ struct fetch_handle {
     char headers_for[40];               /* the Content-Type that is all that they say, or "" */
     char peer_name[URL_PEER_NAME_SIZE]; /* or "" */
     bool open_private;
+    void (*connected)(void *ctx); /* of the request, or NULL */
+    void *ctx;                    /* its */
     struct fetch_trouble trouble;
 
     /* of the answer */

@@ -79,11 +79,27 @@ static enum sticps_err judge(struct outcome *outcome, const struct fetch_answer 
                 "the CPS answers with status %d, not 201", answer->status);
 }
 
+/* Not at once: the caller may be inside libcurl. */
+static void serve_soon(struct sender *sender)
+{
+    if (sender->serving || !peers_are_due(sender->peers))
+        return;
+    sender->serving = true;
+    loop_post(sender->client->loop, &sender->serve);
+}
+
+static void on_connected(void *ctx)
+{
+    struct sending *sending = ctx;
+    peers_connected(sending->sender->peers, &sending->visit, loop_now());
+    serve_soon(sending->sender);
+}
+
 static void leave(struct sending *sending, enum peer_outcome outcome, int64_t retry_after)
 {
     struct sender *sender = sending->sender;
-    bool paused = peers_leave(sender->peers, sending->peer, outcome, retry_after, loop_now());
-    sending->peer = NULL;
+    bool paused = peers_leave(sender->peers, &sending->visit, outcome, retry_after, loop_now());
+    serve_soon(sender);
     if (!paused)
         return;
     struct sticps_error err;
@@ -178,59 +194,120 @@ static enum sticps_err post(struct sending *sending, uint64_t left)
         .body = sending->token,
         .body_len = sending->len,
         .bearer = sending->bearer,
+        .connected = on_connected,
         .transient = &sending->transient,
     };
     sending->outcome->tries++;
     return fetch_start(client->fetcher, &request, on_posted, sending, &sending->outcome->error);
 }
 
-/* Whether the CPS may be asked now; the outcome's error says why not. */
-static enum sticps_err enter(struct sending *sending)
+/* ---- whose turn it is ---- */
+
+/* Why it is not tried, or not again. What the CPS did at an earlier try says more. */
+static void give_up(struct sending *sending, const struct sticps_error *why)
 {
-    struct sender *sender = sending->sender;
-    struct outcome *outcome = sending->outcome;
-    struct url url;
-    uint64_t wait_ms = 0;
-    enum sticps_err code = url_parse(outcome->url, strlen(outcome->url), &url, &outcome->error);
-    if (code != STICPS_OK) /* not with what a list may hold */
-        return code;
-    switch (peers_enter(sender->peers, &url, loop_now(), &sending->peer, &wait_ms)) {
-    case PEER_ENTERED:
-        return STICPS_OK;
-    case PEER_PAUSED:
-        return fail(&outcome->error, STICPS_ERR_PAUSED, outcome->url,
-                    "not asked: this CPS failed again and again, or asked for it; it is tried "
-                    "again in %llu ms",
-                    (unsigned long long)wait_ms);
-    case PEER_FULL:
-        return fail(&outcome->error, STICPS_ERR_BUSY, outcome->url,
-                    "not asked: %u requests to this CPS are under way already",
-                    sender->client->options->deliver_per_cps);
-    default:
-        return fail(&outcome->error, STICPS_ERR_NO_MEMORY, outcome->url, "out of memory");
-    }
+    if (sending->outcome->error.code == STICPS_OK)
+        sending->outcome->error = *why;
+    settle(sending, sending->outcome->error.code);
 }
 
-static void try_now(struct sending *sending)
+/* It has waited until it was too late. */
+static void leave_unserved(struct sending *sending)
 {
+    struct sticps_error why = {0};
+    leave(sending, PEER_UNKNOWN, -1);
+    fail(&why, STICPS_ERR_NO_CONNECTION, sending->outcome->url,
+         "not asked: others had all connections to this CPS until the deadline");
+    give_up(sending, &why);
+}
+
+static void on_unserved(struct loop_timer *timer)
+{
+    leave_unserved((struct sending *)((char *)timer - offsetof(struct sending, again)));
+}
+
+/* So many may wait for one CPS as there are places left in the queue: one that is slow gets half of
+ * them, and others still have theirs. */
+static size_t room_to_wait(struct sticps_client *client)
+{
+    unsigned taken = sticps_deliveries_under_way(client), all = client->options->deliver_queue;
+    return taken < all ? all - taken : 0;
+}
+
+/* What becomes of one that the CPS's peer has given this entry. */
+static void go_on(struct sending *sending, enum peer_entry entry, uint64_t wait_ms)
+{
+    struct loop *loop = sending->sender->client->loop;
+    struct outcome *outcome = sending->outcome;
     uint64_t left = time_left(sending);
-    struct sticps_error before = sending->outcome->error;
-    enum sticps_err code =
-        left == 0 ? fail(&sending->outcome->error, STICPS_ERR_FETCH, sending->outcome->url,
-                         "the deadline passed before the CPS could be asked")
-                  : enter(sending);
-    /* What the CPS did says more than that it is now paused. */
-    if (code != STICPS_OK && before.code != STICPS_OK) {
-        sending->outcome->error = before;
-        code = before.code;
-    }
-    if (code == STICPS_OK) {
+    struct sticps_error why = {0};
+    enum sticps_err code;
+    switch (entry) {
+    case PEER_ENTERED:
         code = post(sending, left);
         if (code == STICPS_OK)
             return;
         leave(sending, PEER_UNKNOWN, -1);
+        settle(sending, code);
+        return;
+    case PEER_WAITS:
+        loop_timer_set(loop, &sending->again, (unsigned)left, on_unserved);
+        return;
+    case PEER_PAUSED:
+        fail(&why, STICPS_ERR_PAUSED, outcome->url,
+             "not asked: this CPS failed again and again, or asked for it; it is tried again in "
+             "%llu ms",
+             (unsigned long long)wait_ms);
+        break;
+    case PEER_FULL:
+        fail(&why, STICPS_ERR_BUSY, outcome->url,
+             "not asked: too many others wait for this CPS already");
+        break;
+    default:
+        fail(&why, STICPS_ERR_NO_MEMORY, outcome->url, "out of memory");
     }
-    settle(sending, code);
+    give_up(sending, &why);
+}
+
+static void try_now(struct sending *sending)
+{
+    struct sender *sender = sending->sender;
+    const char *text = sending->outcome->url;
+    struct sticps_error why = {0};
+    struct url url;
+    uint64_t wait_ms = 0;
+    enum sticps_err code = url_parse(text, strlen(text), &url, &why);
+    if (code == STICPS_OK &&
+        time_left(sending) == 0) /* the former: not with what a list may hold */
+        code =
+            fail(&why, STICPS_ERR_FETCH, text, "the deadline passed before the CPS could be asked");
+    if (code != STICPS_OK) {
+        give_up(sending, &why);
+        return;
+    }
+    sending->visit.deadline = sending->deadline;
+    go_on(sending,
+          peers_enter(sender->peers, &url, loop_now(), room_to_wait(sender->client),
+                      &sending->visit, &wait_ms),
+          wait_ms);
+}
+
+static void serve(struct loop_task *task)
+{
+    struct sender *sender = (struct sender *)((char *)task - offsetof(struct sender, serve));
+    struct peer_visit *visit;
+    enum peer_entry entry;
+    uint64_t wait_ms = 0;
+    sender->serving = false;
+    while ((visit = peers_next(sender->peers, loop_now(), &entry, &wait_ms)) != NULL) {
+        struct sending *sending =
+            (struct sending *)((char *)visit - offsetof(struct sending, visit));
+        loop_timer_stop(&sending->again);
+        if (entry == PEER_ENTERED && time_left(sending) < SHORTEST_TRY_MS)
+            leave_unserved(sending); /* a try that must fail would be held against the CPS */
+        else
+            go_on(sending, entry, wait_ms);
+    }
 }
 
 /* ---- for deliver.c ---- */
@@ -240,8 +317,9 @@ bool sender_open(struct sender *sender, struct sticps_client *client,
 {
     sender->client = client;
     sender->settled = settled;
+    sender->serve.run = serve;
     sender->random = (uint32_t)loop_now();
-    sender->peers = peers_new(client->options->deliver_per_cps);
+    sender->peers = peers_new(client->options->deliver_per_cps, PEER_CONNECTING);
     return sender->peers != NULL;
 }
 
@@ -260,13 +338,18 @@ bool sending_end_wait(struct sending *sending)
     if (!loop_timer_is_set(&sending->again))
         return false;
     loop_timer_stop(&sending->again);
-    if (sending->signing != NULL) {
+    struct sticps_error why = {0};
+    bool signing = sending->signing != NULL;
+    if (sending->visit.state == PEER_VISIT_WAITS)
+        leave(sending, PEER_UNKNOWN, -1);
+    if (signing) {
         signing_forget(sending->signing);
         sending->signing = NULL;
-        fail(&sending->outcome->error, STICPS_ERR_FETCH, sending->outcome->url,
-             "the client was closed before the request token was signed");
+        sending->outcome->error = (struct sticps_error){0}; /* a challenge is no refusal */
     }
-    settle(sending, sending->outcome->error.code);
+    fail(&why, STICPS_ERR_FETCH, sending->outcome->url, "the client was closed before %s",
+         signing ? "the request token was signed" : "the CPS was asked");
+    give_up(sending, &why);
     return true;
 }
 

@@ -1,16 +1,15 @@
-/* One PASSporT on its way to one CPS, within a deadline: the tries and the pauses between them
- * (peers.h), and the request token that the CPS may demand (PROTOCOL section 6). Called by
- * deliver.c, in the loop's thread. */
+/* One PASSporT on its way to one CPS, within a deadline: its turn there (peers.h), the tries and
+ * the pauses between them, and the request token that the CPS may demand (PROTOCOL section 6).
+ * Called by deliver.c, in the loop's thread. */
 #ifndef CLIENT_SENDING_H
 #define CLIENT_SENDING_H
 
 #include "client/delivery.h"
 #include "client/loop.h"
+#include "client/peers.h"
 
 #include <stdatomic.h>
 
-struct peer;
-struct peers;
 struct sending;
 struct sticps_client;
 struct sticps_signing;
@@ -23,6 +22,8 @@ struct sender {
 
     /* the loop's thread only */
     struct peers *peers;
+    struct loop_task serve; /* those whose turn has come */
+    bool serving;           /* it is posted */
     uint32_t random;
 };
 
@@ -40,8 +41,8 @@ struct sending {
     size_t len;
     uint64_t deadline; /* loop_now() */
 
-    struct peer *peer;              /* while a request is under way */
-    struct loop_timer again;        /* the next try; or the end of waiting for `signing` */
+    struct peer_visit visit; /* while it waits for its turn, or a request is under way */
+    struct loop_timer again; /* the next try; or the end of waiting, for `signing` or a turn */
     struct sticps_signing *signing; /* under way, else NULL */
     char *bearer;                   /* the request token that the CPS has demanded, or NULL */
     bool transient;
@@ -49,8 +50,8 @@ struct sending {
 
 void sending_start(struct sending *sending);
 
-/* Ends one that waits for its next try or its request token: the client is being closed, the loop
- * stopped. False, and nothing has happened, when it does not wait. */
+/* Ends one that waits for its turn, its next try or its request token: the client is being closed,
+ * the loop stopped. False, and nothing has happened, when it does not wait. */
 bool sending_end_wait(struct sending *sending);
 
 /* Frees what it holds; it is settled, or was never started. */

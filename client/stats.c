@@ -82,6 +82,11 @@ unsigned sticps_stats_cps_under_way(const struct sticps_stats *stats, size_t ind
     return stats->cps[index].under_way;
 }
 
+unsigned sticps_stats_cps_waiting(const struct sticps_stats *stats, size_t index)
+{
+    return stats->cps[index].waiting;
+}
+
 unsigned sticps_stats_cps_failures(const struct sticps_stats *stats, size_t index)
 {
     return stats->cps[index].failures;

@@ -42,6 +42,7 @@ static const char *const names[STICPS_ERR_COUNT] = {
     [STICPS_ERR_BUSY] = "BUSY",
     [STICPS_ERR_PAUSED] = "PAUSED",
     [STICPS_ERR_WOULD_WAIT] = "WOULD_WAIT",
+    [STICPS_ERR_NO_CONNECTION] = "NO_CONNECTION",
 };
 
 const char *sticps_err_name(enum sticps_err code)

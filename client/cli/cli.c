@@ -41,6 +41,7 @@ enum cli_exit cli_exit_code(enum sticps_err code)
     case STICPS_ERR_FETCH:
     case STICPS_ERR_BUSY:
     case STICPS_ERR_PAUSED:
+    case STICPS_ERR_NO_CONNECTION:
         return CLI_UNREACHABLE;
     case STICPS_ERR_NOT_A_NUMBER:
     case STICPS_ERR_NO_CARRIER:

@@ -14,7 +14,7 @@ struct sticps_delivery;
 STICPS_EXPORT size_t sticps_delivery_count(const struct sticps_delivery *delivery);
 STICPS_EXPORT const char *sticps_delivery_url(const struct sticps_delivery *delivery, size_t index);
 /* OK (201), REJECTED (4xx); FETCH or ADDRESS when it could not be asked or gave no answer of use;
- * PAUSED or BUSY when it was not asked. */
+ * PAUSED, NO_CONNECTION or BUSY when it was not asked. */
 STICPS_EXPORT enum sticps_err sticps_delivery_code(const struct sticps_delivery *delivery,
                                                    size_t index);
 STICPS_EXPORT int sticps_delivery_status(const struct sticps_delivery *delivery, size_t index);
@@ -42,7 +42,9 @@ typedef void sticps_deliver_fn(void *ctx, enum sticps_err code, const struct sti
  *
  * sticps_options_set_deliver_timeout bounds the whole, from this call to the callback. Within it a
  * connection that fails or breaks is tried again after a short and growing pause (a CPS holds a
- * token that comes twice once), never after an answer of whatever status. A CPS that fails five
+ * token that comes twice once), never after an answer of whatever status. To one CPS only so many
+ * connections are opened at a time, and no more than are of use; who finds none waits in a queue of
+ * that CPS's until one is free, or until the deadline (NO_CONNECTION). A CPS that fails five
  * times in a row, a 5xx being a failure, is not asked for a second, then for longer, up to 30 s;
  * one that says Retry-After for as long as it says, up to 5 minutes (PAUSED). A CPS that demands a
  * request token gets one where the options have an STI key (signing.h).

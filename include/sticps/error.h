@@ -72,6 +72,7 @@ enum sticps_err {
     STICPS_ERR_NOT_FOUND, /* the CPS holds nothing for this call */
     STICPS_ERR_BUSY,      /* as much is under way as the options allow */
     STICPS_ERR_PAUSED,    /* the CPS has failed or asked to be left in peace, and is, for a while */
+    STICPS_ERR_NO_CONNECTION, /* others had all connections to the CPS until the deadline */
 
     STICPS_ERR_WOULD_WAIT, /* ENUM was not asked about this number yet: sticps_resolve_start does */
 

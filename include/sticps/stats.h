@@ -47,6 +47,8 @@ STICPS_EXPORT uint64_t sticps_stats_deliveries_within(const struct sticps_stats 
 STICPS_EXPORT size_t sticps_stats_cps_count(const struct sticps_stats *stats);
 STICPS_EXPORT const char *sticps_stats_cps_name(const struct sticps_stats *stats, size_t index);
 STICPS_EXPORT unsigned sticps_stats_cps_under_way(const struct sticps_stats *stats, size_t index);
+/* Deliveries that wait for one of its connections. */
+STICPS_EXPORT unsigned sticps_stats_cps_waiting(const struct sticps_stats *stats, size_t index);
 /* In a row, without an answer in between. */
 STICPS_EXPORT unsigned sticps_stats_cps_failures(const struct sticps_stats *stats, size_t index);
 /* For how much longer it is not asked, in milliseconds; 0: it is. */

@@ -76,11 +76,15 @@ static void write_stats(struct metrics *metrics, struct sticps_client *client)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         metrics_sample(metrics, METRICS_LABELS({"connection", rows[i].connection}),
                        (double)sticps_stats_figure(stats, rows[i].figure));
-    unsigned paused = 0;
-    for (size_t i = 0; i < sticps_stats_cps_count(stats); i++)
+    unsigned paused = 0, waiting = 0;
+    for (size_t i = 0; i < sticps_stats_cps_count(stats); i++) {
         paused += sticps_stats_cps_paused_ms(stats, i) > 0;
+        waiting += sticps_stats_cps_waiting(stats, i);
+    }
     metrics_gauge(metrics, "sticps_agent_cps_paused", "CPSs that are left in peace for a while.",
                   paused);
+    metrics_gauge(metrics, "sticps_agent_deliveries_waiting",
+                  "Deliveries that wait for a connection to their CPS.", waiting);
     sticps_stats_free(stats);
 }
 

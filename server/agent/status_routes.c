@@ -108,9 +108,10 @@ static json_t *cps_json(struct sticps_client *client)
         return array;
     for (size_t i = 0; i < sticps_stats_cps_count(stats); i++)
         json_array_append_new(array,
-                              json_pack("{s:o, s:i, s:i, s:I}", "name",
+                              json_pack("{s:o, s:i, s:i, s:i, s:I}", "name",
                                         report_text(sticps_stats_cps_name(stats, i)), "underWay",
-                                        (int)sticps_stats_cps_under_way(stats, i), "failures",
+                                        (int)sticps_stats_cps_under_way(stats, i), "waiting",
+                                        (int)sticps_stats_cps_waiting(stats, i), "failures",
                                         (int)sticps_stats_cps_failures(stats, i), "pausedMs",
                                         (json_int_t)sticps_stats_cps_paused_ms(stats, i)));
     sticps_stats_free(stats);

@@ -12,7 +12,9 @@
  *
  * Prints one JSON object with a value per round: the CPU of the process for one delivery, in µs, by
  * either; and of the calls of sticps_deliver, in µs, while a client's own thread delivers, the
- * median and the 99.9th percentile on the wall clock, and the latter of its thread's CPU time. */
+ * median and the 99.9th percentile on the wall clock, and the latter of its thread's CPU time; and
+ * how many of 1,000 deliveries arrive that are queued at once for a CPS to which a new client has
+ * no connection, within the default deadline. */
 #include <sticps/sticps.h>
 
 #include <curl/curl.h>
@@ -25,6 +27,9 @@
 
 #define WINDOW 32
 #define MAX_ROUNDS 100
+#define NO_HURRY_MS 60000
+#define STORM 1000
+#define STORM_MS 400 /* the default deadline */
 
 static void die(const char *what)
 {
@@ -75,7 +80,7 @@ static void tokens_read(struct job *job, const char *path)
 
 /* ---- libsticps, in a loop of ours ---- */
 
-static struct sticps_client *client_open(const struct job *job)
+static struct sticps_client *client_open(const struct job *job, unsigned deadline_ms)
 {
     struct sticps_error err;
     struct sticps_client *client;
@@ -83,7 +88,7 @@ static struct sticps_client *client_open(const struct job *job)
     if (options == NULL)
         die("out of memory");
     sticps_options_set_lab(options, true); /* the server is on loopback */
-    sticps_options_set_deliver_timeout(options, 60000);
+    sticps_options_set_deliver_timeout(options, deadline_ms);
     if (sticps_options_set_state_dir(options, job->state_dir, &err) != STICPS_OK ||
         sticps_options_add_tls_ca_file(options, job->ca, &err) != STICPS_OK ||
         sticps_client_new(options, &client, &err) != STICPS_OK)
@@ -93,6 +98,13 @@ static struct sticps_client *client_open(const struct job *job)
         sticps_client_set_npdb(client, &job->npdb, 1, &err) != STICPS_OK)
         die(err.text);
     return client;
+}
+
+static void client_start(struct sticps_client *client)
+{
+    struct sticps_error err;
+    if (sticps_client_start_thread(client, &err) != STICPS_OK)
+        die(err.text);
 }
 
 /* In one thread, as the peer: whoever is answered queues the next. */
@@ -200,6 +212,45 @@ static struct call_times time_calls(struct sticps_client *client, const struct j
     free(cpu);
     sem_destroy(&room);
     return times;
+}
+
+/* ---- many at once, to a CPS that there is no connection to ---- */
+
+struct storm {
+    sem_t ended;
+    double arrived; /* written by the client's thread until it has ended */
+};
+
+static void on_storm(void *ctx, enum sticps_err code, const struct sticps_error *err,
+                     const struct sticps_delivery *delivery)
+{
+    struct storm *storm = ctx;
+    (void)err;
+    (void)delivery;
+    storm->arrived += code == STICPS_OK;
+    sem_post(&storm->ended);
+}
+
+/* How many of STORM deliveries arrive within their deadline. */
+static double storm_arrived(const struct job *job)
+{
+    struct storm storm = {.arrived = 0};
+    struct sticps_client *client = client_open(job, STORM_MS);
+    struct sticps_error err;
+    client_start(client);
+    if (sem_init(&storm.ended, 0, 0) != 0)
+        die("no semaphore");
+    for (size_t i = 0; i < STORM; i++) {
+        const char *token = job->tokens[i % job->tokens_len];
+        if (sticps_deliver(client, token, strlen(token), on_storm, &storm, &err) != STICPS_OK)
+            die(err.text);
+    }
+    for (size_t i = 0; i < STORM; i++)
+        while (sem_wait(&storm.ended) != 0)
+            ;
+    sticps_client_free(client);
+    sem_destroy(&storm.ended);
+    return storm.arrived;
 }
 
 /* ---- libcurl's multi interface ---- */
@@ -310,10 +361,10 @@ int main(int argc, char **argv)
     struct peer peer;
     double ours[MAX_ROUNDS + 1], theirs[MAX_ROUNDS + 1];
     double median[MAX_ROUNDS + 1], p999[MAX_ROUNDS + 1], cpu[MAX_ROUNDS + 1];
-    struct sticps_client *client = client_open(&job), *threaded = client_open(&job);
-    struct sticps_error err;
-    if (sticps_client_start_thread(threaded, &err) != STICPS_OK)
-        die(err.text);
+    double storm[MAX_ROUNDS + 1];
+    struct sticps_client *client = client_open(&job, NO_HURRY_MS);
+    struct sticps_client *threaded = client_open(&job, NO_HURRY_MS);
+    client_start(threaded);
     peer_open(&peer, &job);
     for (long i = 0; i <= rounds; i++) { /* the first one connects, and does not count */
         ours[i] = deliver_all(client, &job);
@@ -322,6 +373,7 @@ int main(int argc, char **argv)
         median[i] = times.median;
         p999[i] = times.p999;
         cpu[i] = times.cpu_p999;
+        storm[i] = storm_arrived(&job);
     }
     printf("{");
     print_values("deliver_us", ours + 1, rounds);
@@ -333,6 +385,8 @@ int main(int argc, char **argv)
     print_values("call_p999_us", p999 + 1, rounds);
     printf(",");
     print_values("call_cpu_p999_us", cpu + 1, rounds);
+    printf(",");
+    print_values("storm_arrived", storm + 1, rounds);
     printf("}\n");
     peer_close(&peer);
     sticps_client_free(client);

@@ -205,6 +205,9 @@ def deliver_row(registry, pki, folder):
     row("agent", f"{median(agent_us) / median(ours):.2f} × the library's own CPU", None, True,
         f"{median(agent_us):.0f} µs for one POST /v1/deliver?wait=1 ({spread(agent_us)}), of 32 callers on loopback;"
         f" {median(agent_rate):,.0f} per second, wrk and nginx on the same processors")
+    arrived = result["storm_arrived"]
+    row("storm", f"{median(arrived):,.0f} of 1,000 arrive", None, True,
+        f"queued at once for one CPS that a new client has no connection to, within 400 ms ({spread(arrived)})")
     half, most = median(result["call_median_us"]), median(result["call_p999_us"])
     row("call", f"{half:.1f} µs, 99.9 % within {most:.0f} µs", "≤ 5 and ≤ 50 µs", half <= 5 and most <= 50,
         f"one call of sticps_deliver while the client's thread delivers; 99.9 % within"

@@ -286,7 +286,7 @@ def test_metrics(path):
     assert within == sorted(within) and within[-1] == count
     requests = page.families["sticps_agent_requests_total"]["samples"]
     assert {dict(labels)["connection"] for _, labels in requests} == {"new", "resumed", "kept"}
-    assert "sticps_agent_cps_paused" in page.families
+    assert {"sticps_agent_cps_paused", "sticps_agent_deliveries_waiting"} <= page.families.keys()
     requests = page.families["sticps_http_requests_total"]["samples"]
     assert any(("route", "/v1/resolve/{tn}") in labels for _, labels in requests)
 

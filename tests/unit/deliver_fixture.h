@@ -14,7 +14,7 @@
 
 static EVP_PKEY *key;
 static struct tls_server *server, *other;
-static char dir[64], npdb_path[96], *token_one, *token_two, *token_none;
+static char dir[64], npdb_path[96], *token_one, *token_other, *token_two, *token_none;
 
 static inline int64_t test_clock(void *context)
 {
@@ -79,6 +79,7 @@ static inline int set_up(void **state)
     hold_list(dir, key, entries, 2, 1, PKI_NOW + 3600);
     build_npdb();
     token_one = passport_to("12025550123", NULL);
+    token_other = passport_to("13035550123", NULL);
     token_two = passport_to("12025550123", "13035550123");
     token_none = passport_to("14045550123", NULL);
     return 0;
@@ -92,6 +93,7 @@ static inline int tear_down(void **state)
     tls_server_stop(other);
     EVP_PKEY_free(key);
     free(token_one);
+    free(token_other);
     free(token_two);
     free(token_none);
     snprintf(command, sizeof(command), "rm -r '%s'", dir);
@@ -136,7 +138,7 @@ static inline enum sticps_err deliver(struct sticps_client *client, const char *
 
 /* Counts the callbacks of many. */
 struct tally {
-    atomic_uint calls, ok, busy, paused, fetch, others;
+    atomic_uint calls, ok, busy, paused, fetch, no_connection, others;
     struct sticps_client *again; /* delivers once more from inside the callback */
     atomic_uint refused_again;
 };
@@ -147,11 +149,12 @@ static inline void on_tally(void *ctx, enum sticps_err code, const struct sticps
     struct tally *tally = ctx;
     (void)err;
     (void)delivery;
-    atomic_uint *one = code == STICPS_OK           ? &tally->ok
-                       : code == STICPS_ERR_BUSY   ? &tally->busy
-                       : code == STICPS_ERR_PAUSED ? &tally->paused
-                       : code == STICPS_ERR_FETCH  ? &tally->fetch
-                                                   : &tally->others;
+    atomic_uint *one = code == STICPS_OK                  ? &tally->ok
+                       : code == STICPS_ERR_BUSY          ? &tally->busy
+                       : code == STICPS_ERR_PAUSED        ? &tally->paused
+                       : code == STICPS_ERR_FETCH         ? &tally->fetch
+                       : code == STICPS_ERR_NO_CONNECTION ? &tally->no_connection
+                                                          : &tally->others;
     atomic_fetch_add(one, 1);
     atomic_fetch_add(&tally->calls, 1);
     struct sticps_client *again = tally->again;

@@ -139,45 +139,164 @@ static void test_retry_after_is_honoured(void **state)
     }
 }
 
+static void wait_for_requests(const struct tls_server *at, int count)
+{
+    for (int i = 0; i < 60000 && atomic_load(&at->requests) < count; i++)
+        tls_server_pause(1);
+    assert_int_equal(atomic_load(&at->requests), count);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
-    struct sticps_client *client = new_client((struct settings){20000, 8, 3});
+    struct sticps_client *client = new_client((struct settings){60000, 8, 3});
     struct tally tally = {0};
-    atomic_store(&server->hold_ms, 60000);
+    int before = atomic_load(&server->requests);
+    atomic_store(&server->hold_ms, 120000);
     for (int i = 0; i < 8; i++)
         assert_int_equal(queue(client, token_one, &tally), STICPS_OK);
     assert_int_equal(queue(client, token_one, &tally), STICPS_ERR_BUSY);
     assert_int_equal(sticps_event_count(client, STICPS_EVENT_DELIVERY, STICPS_ERR_BUSY), 1);
     assert_int_equal(sticps_deliveries_under_way(client), 8);
     assert_int_equal(sticps_client_start_thread(client, NULL), STICPS_OK);
-    wait_for(&tally, 5); /* three are at the CPS, the others found no room there */
-    assert_int_equal(atomic_load(&tally.busy), 5);
+    wait_for(&tally,
+             3); /* three are at the CPS, and as many wait as may before the queue is free */
+    assert_int_equal(atomic_load(&tally.busy), 3);
     assert_int_equal(queue(client, token_none, &tally), STICPS_OK); /* places are free again */
+    wait_for_requests(server, before + 3);
     atomic_store(&server->hold_ms, 0);
     wait_for(&tally, 9);
-    assert_int_equal(atomic_load(&tally.ok), 3);
+    assert_int_equal(atomic_load(&tally.ok), 5);
+    assert_int_equal(atomic_load(&server->requests), before + 5);
+    sticps_client_free(client);
+}
+
+/* What the queue holds, all for one CPS that there is no connection to. */
+static void test_a_storm_arrives(void **state)
+{
+    (void)state;
+    struct sticps_client *client = new_client((struct settings){60000, 0, 0});
+    struct tally tally = {0};
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(queue(client, token_one, &tally), STICPS_OK);
+    assert_int_equal(sticps_client_start_thread(client, NULL), STICPS_OK);
+    wait_for(&tally, 1000);
+    assert_int_equal(atomic_load(&tally.ok), 1000);
+    sticps_client_free(client);
+}
+
+static void on_waiter(void *ctx, enum sticps_err code, const struct sticps_error *err,
+                      const struct sticps_delivery *delivery)
+{
+    if (code == STICPS_ERR_NO_CONNECTION) {
+        assert_int_equal(sticps_delivery_tries(delivery, 0), 0);
+        assert_int_equal(sticps_delivery_code(delivery, 0), code);
+        assert_non_null(strstr(err->text, "until the deadline"));
+    }
+    on_tally(ctx, code, err, delivery);
+}
+
+static void test_who_never_got_a_connection_is_told_so(void **state)
+{
+    (void)state;
+    struct sticps_client *client = new_client((struct settings){2000, 0, 1});
+    struct tally tally = {0};
+    atomic_store(&server->hold_ms, 60000);
+    for (int i = 0; i < 5; i++) /* without a pause: who is next has no time left for a try */
+        assert_int_equal(
+            sticps_deliver(client, token_one, strlen(token_one), on_waiter, &tally, NULL),
+            STICPS_OK);
+    assert_int_equal(sticps_client_start_thread(client, NULL), STICPS_OK);
+    wait_for(&tally, 5);
+    atomic_store(&server->hold_ms, 0);
+    unsigned unserved = atomic_load(&tally.no_connection);
+    assert_true(unserved >= 1);
+    assert_int_equal(unserved + atomic_load(&tally.fetch), 5);
+    assert_int_equal(sticps_event_count(client, STICPS_EVENT_DELIVERY, STICPS_ERR_NO_CONNECTION),
+                     unserved);
+    sticps_client_free(client);
+}
+
+/* A CPS that does not answer holds up those who wait for it, and nobody else, who has a place in
+ * the queue, too. */
+static void test_a_slow_cps_holds_up_no_other(void **state)
+{
+    (void)state;
+    struct sticps_client *client = new_client((struct settings){60000, 40, 1});
+    struct tally slow = {0}, well = {0};
+    int before = atomic_load(&server->requests);
+    assert_int_equal(sticps_client_start_thread(client, NULL), STICPS_OK);
+    atomic_store(&server->hold_ms, 120000);
+    for (unsigned sent = 0; sent < 200; sent += 40) { /* more than there are places */
+        for (int i = 0; i < 40; i++)
+            if (queue(client, token_one, &slow) != STICPS_OK)
+                atomic_fetch_add(&slow.calls, 1);
+        for (int i = 0; i < 60000 && sticps_deliveries_under_way(client) > 21; i++)
+            tls_server_pause(1);
+    }
+    wait_for_requests(server, before + 1);
+    assert_in_range(sticps_deliveries_under_way(client), 2, 21);
+    for (unsigned i = 1; i <= 15; i++) {
+        assert_int_equal(queue(client, token_other, &well), STICPS_OK);
+        wait_for(&well, i);
+    }
+    assert_int_equal(atomic_load(&well.ok), 15);
+    assert_int_equal(atomic_load(&slow.ok), 0);
+    atomic_store(&server->hold_ms, 0);
+    wait_for(&slow, 200);
+    sticps_client_free(client);
+}
+
+static void test_a_pause_ends_waiting(void **state)
+{
+    (void)state;
+    struct sticps_client *client = new_client((struct settings){60000, 0, 1});
+    struct tally tally = {0};
+    int before = atomic_load(&server->connections);
+    atomic_store(&server->drop, 1000);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(queue(client, token_one, &tally), STICPS_OK);
+    assert_int_equal(sticps_client_start_thread(client, NULL), STICPS_OK);
+    wait_for(&tally, 20);
+    atomic_store(&server->drop, 0);
+    assert_int_equal(atomic_load(&server->connections), before + 5);
+    assert_in_range(atomic_load(&tally.fetch), 1, 5); /* who was tried says how that ended */
+    assert_int_equal(atomic_load(&tally.paused), 20 - atomic_load(&tally.fetch));
+    sticps_client_free(client);
+
+    client = new_client((struct settings){60000, 0, 1});
+    memset(&tally, 0, sizeof(tally));
+    tls_server_status(server, "429 Slow", "Retry-After: 120\r\n", "");
+    before = atomic_load(&server->requests);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(queue(client, token_one, &tally), STICPS_OK);
+    assert_int_equal(sticps_client_start_thread(client, NULL), STICPS_OK);
+    wait_for(&tally, 20);
+    tls_server_status(server, "201 Created", "", "");
+    assert_int_equal(atomic_load(&tally.paused), 19);
+    assert_int_equal(atomic_load(&server->requests), before + 1);
     sticps_client_free(client);
 }
 
 static void test_freed_amid_everything(void **state)
 {
     (void)state;
-    /* at a CPS that does not answer; waiting for the next try; in the queue */
-    for (int kind = 0; kind < 3; kind++) {
-        struct sticps_client *client = new_client((struct settings){60000, 0, 0});
+    /* at a CPS that does not answer; waiting for the next try; in the queue; waiting for a turn */
+    for (int kind = 0; kind < 4; kind++) {
+        struct sticps_client *client = new_client((struct settings){60000, 0, kind == 3});
+        int wanted = kind == 3 ? 1 : 3;
         struct tally tally = {.again = client};
         int connections = atomic_load(&server->connections);
-        if (kind == 0)
+        if (kind == 0 || kind == 3)
             atomic_store(&server->hold_ms, 60000);
         else
             atomic_store(&server->drop, 1000);
-        if (kind < 2)
+        if (kind != 2)
             assert_int_equal(sticps_client_start_thread(client, NULL), STICPS_OK);
         for (int i = 0; i < 3; i++)
             assert_int_equal(queue(client, token_one, &tally), STICPS_OK);
-        for (int i = 0; kind < 2 && i < 5000 && atomic_load(&server->connections) < connections + 3;
-             i++)
+        for (int i = 0;
+             kind != 2 && i < 5000 && atomic_load(&server->connections) < connections + wanted; i++)
             tls_server_pause(1);
         sticps_client_free(client);
         assert_int_equal(atomic_load(&tally.calls), 3);
@@ -230,6 +349,10 @@ int main(void)
         cmocka_unit_test(test_a_failing_cps_is_paused_alone),
         cmocka_unit_test(test_retry_after_is_honoured),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_a_storm_arrives),
+        cmocka_unit_test(test_who_never_got_a_connection_is_told_so),
+        cmocka_unit_test(test_a_slow_cps_holds_up_no_other),
+        cmocka_unit_test(test_a_pause_ends_waiting),
         cmocka_unit_test(test_freed_amid_everything),
         cmocka_unit_test(test_from_many_threads),
     };

@@ -98,6 +98,7 @@ static void test_the_cpss(void **state)
     assert_int_equal(sticps_stats_cps_count(stats), 1);
     assert_string_equal(sticps_stats_cps_name(stats, 0), name);
     assert_int_equal(sticps_stats_cps_under_way(stats, 0), 1);
+    assert_int_equal(sticps_stats_cps_waiting(stats, 0), 0);
     assert_int_equal(sticps_stats_cps_failures(stats, 0), 0);
     assert_int_equal(sticps_stats_cps_paused_ms(stats, 0), 0);
     sticps_stats_free(stats);
@@ -116,6 +117,29 @@ static void test_the_cpss(void **state)
     assert_int_equal(sticps_stats_cps_failures(stats, 0), 1);
     assert_in_range(sticps_stats_cps_paused_ms(stats, 0), 1, 100000);
     sticps_stats_free(stats);
+    sticps_client_free(client);
+}
+
+static void test_those_who_wait(void **state)
+{
+    (void)state;
+    struct sticps_client *client = new_client((struct settings){60000, 0, 2});
+    struct tally tally = {0};
+    int requests = atomic_load(&server->requests);
+    atomic_store(&server->hold_ms, 120000);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(queue(client, token_one, &tally), STICPS_OK);
+    assert_int_equal(sticps_client_start_thread(client, NULL), STICPS_OK);
+    for (int i = 0; i < 60000 && atomic_load(&server->requests) < requests + 2; i++)
+        tls_server_pause(1);
+    struct sticps_stats *stats = stats_of(client);
+    assert_int_equal(sticps_stats_cps_count(stats), 1);
+    assert_int_equal(sticps_stats_cps_under_way(stats, 0), 2);
+    assert_int_equal(sticps_stats_cps_waiting(stats, 0), 3);
+    sticps_stats_free(stats);
+    atomic_store(&server->hold_ms, 0);
+    wait_for(&tally, 5);
+    assert_int_equal(atomic_load(&tally.ok), 5);
     sticps_client_free(client);
 }
 
@@ -176,9 +200,10 @@ static void test_not_in_a_child(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_yet),  cmocka_unit_test(test_connections),
-        cmocka_unit_test(test_durations),    cmocka_unit_test(test_the_cpss),
-        cmocka_unit_test(test_certificates), cmocka_unit_test(test_not_in_a_child),
+        cmocka_unit_test(test_nothing_yet),    cmocka_unit_test(test_connections),
+        cmocka_unit_test(test_durations),      cmocka_unit_test(test_the_cpss),
+        cmocka_unit_test(test_those_who_wait), cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_not_in_a_child),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
