@@ -89,7 +89,7 @@ static void keep(struct number_source *self)
     (void)self; /* it is the client's */
 }
 
-static const struct number_source_ops enum_source_ops = {lookup, keep, false};
+static const struct number_source_ops enum_source_ops = {lookup, keep, NULL};
 
 struct number_source *enum_source_as_number_source(struct enum_source *source)
 {

@@ -270,6 +270,22 @@ void npdb_lookup(const struct npdb *npdb, const struct tn *tn, struct npdb_answe
     answer->has_owner = answer->spc.text[0] != '\0';
 }
 
+bool npdb_owner_of_lrn(const struct npdb *npdb, const struct tn *lrn, struct spc *out)
+{
+    uint64_t key = tn_key(lrn);
+    uint32_t owner = NPDB_OWNER_UNKNOWN;
+    if (tn_is_nanp(lrn)) {
+        uint64_t row = npdb_prefix_key((key >> 4) / 10000, 7, 0);
+        uint32_t rows = rows_up_to(npdb, npdb->prefixes_count, row);
+        if (rows > 0 && npdb_prefix(npdb, rows - 1, &owner) != row)
+            owner = NPDB_OWNER_UNKNOWN;
+    } else {
+        owner = find_prefix(npdb, key >> 4, key & 15) & NPDB_OWNER;
+    }
+    memcpy(out->text, npdb_owner_code(npdb, owner), sizeof(out->text));
+    return owner != NPDB_OWNER_UNKNOWN;
+}
+
 /* ---- figures ---- */
 
 void npdb_figures(const struct npdb *npdb, struct npdb_figures *out)

@@ -84,6 +84,10 @@ struct npdb_answer {
 /* Who serves `tn`? */
 void npdb_lookup(const struct npdb *npdb, const struct tn *tn, struct npdb_answer *answer);
 
+/* Who serves an LRN: in the North American plan the block of exactly its NPA-NXX decides, neither a
+ * pooled thousand of it nor a shorter prefix; elsewhere the longest prefix. False: no row says. */
+bool npdb_owner_of_lrn(const struct npdb *npdb, const struct tn *lrn, struct spc *out);
+
 /* ---- walking through it ---- */
 
 /* The page of an NPA (below NPDB_NPA_COUNT, NPA - 200), or NULL; then *owner has all of it. */

@@ -22,6 +22,12 @@ static enum number_result npdb_source_lookup(const struct number_source *self, c
     return NUMBER_FOUND;
 }
 
+static bool npdb_source_owner(const struct number_source *self, const struct tn *lrn,
+                              struct spc *out)
+{
+    return npdb_owner_of_lrn(((const struct npdb_source *)self)->npdb, lrn, out);
+}
+
 static void npdb_source_free(struct number_source *self)
 {
     struct npdb_source *source = (struct npdb_source *)self;
@@ -30,7 +36,7 @@ static void npdb_source_free(struct number_source *self)
 }
 
 static const struct number_source_ops npdb_source_ops = {npdb_source_lookup, npdb_source_free,
-                                                         true};
+                                                         npdb_source_owner};
 
 enum sticps_err number_source_npdb(struct npdb *npdb, struct number_source **out,
                                    struct sticps_error *err)
@@ -101,7 +107,7 @@ static void dip_source_free(struct number_source *self)
     free(self);
 }
 
-static const struct number_source_ops dip_source_ops = {dip_source_lookup, dip_source_free, false};
+static const struct number_source_ops dip_source_ops = {dip_source_lookup, dip_source_free, NULL};
 
 enum sticps_err number_source_dip(sticps_dip_fn *dip, void *ctx, unsigned default_country,
                                   struct number_source **out, struct sticps_error *err)

@@ -32,7 +32,9 @@ struct number_source_ops {
     enum number_result (*lookup)(const struct number_source *self, const struct tn *tn,
                                  struct number_answer *answer, struct sticps_error *err);
     void (*free)(struct number_source *self);
-    bool names_owners; /* of LRNs, too, which are numbers of their owners' blocks */
+    /* Who serves an LRN that another source has named; false when it does not know. NULL where that
+     * cannot be asked. */
+    bool (*owner_of_lrn)(const struct number_source *self, const struct tn *lrn, struct spc *out);
 };
 
 /* The first member of every source. */

@@ -34,14 +34,15 @@ void answer_copy(struct sticps_answer *to, const struct sticps_answer *from)
     *to = *from;
 }
 
-/* Who serves an LRN that came without its owner: whose block it is a number of. */
+/* Who serves an LRN that came without its owner. */
 static void find_owner(const struct number_sources *sources, struct number_answer *answer)
 {
-    struct number_answer owner;
-    for (size_t i = 0; i < sources->len && answer->spc.text[0] == '\0'; i++)
-        if (sources->items[i]->ops->names_owners &&
-            number_source_lookup(sources->items[i], &answer->lrn, &owner, NULL) == NUMBER_FOUND)
-            answer->spc = owner.spc;
+    for (size_t i = 0; i < sources->len; i++) {
+        const struct number_source *source = sources->items[i];
+        if (source->ops->owner_of_lrn != NULL &&
+            source->ops->owner_of_lrn(source, &answer->lrn, &answer->spc))
+            return;
+    }
 }
 
 /* Who serves the number, by the first source that knows it. Inside the gate. */
@@ -61,7 +62,7 @@ static enum sticps_err find_carrier(const struct sticps_client *client, bool ask
         if (result == NUMBER_NOT_ASKED)
             fail(&trouble, STICPS_ERR_FETCH, "enum", "ENUM had no answer in time");
         if (result == NUMBER_FOUND && answer->number.lrn.digits[0] != '\0' &&
-            answer->number.spc.text[0] == '\0' && !sources->items[i]->ops->names_owners)
+            answer->number.spc.text[0] == '\0' && sources->items[i]->ops->owner_of_lrn == NULL)
             find_owner(sources, &answer->number);
     }
     if (result == NUMBER_FOUND && answer->number.spc.text[0] != '\0') {

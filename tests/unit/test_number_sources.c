@@ -27,7 +27,7 @@ static int set_up(void **state)
     (void)state;
     strcpy(dir, "/tmp/sticps-test-numbers-XXXXXX");
     assert_non_null(mkdtemp(dir));
-    write_file("blocks.csv", "202-555,1234\n312-555,9ABC\n", blocks);
+    write_file("blocks.csv", "202-555,1234\n202-555-9,9ABC\n312-555,9ABC\n+4420,1234\n", blocks);
     write_file("ports.csv", "12025550124,3125550000\n", ports);
     snprintf(npdb_path, sizeof(npdb_path), "%s/numbers.npdb", dir);
     assert_int_equal(sticps_npdb_build_new(&build, NULL), STICPS_OK);
@@ -148,13 +148,24 @@ static void test_answers(void **state)
          0,
          1,
          "no source names"},
-        /* an LRN has the file's owner, unless the host names one */
+        /* an LRN has the file's owner, unless the host names one: that of its NPA-NXX, whatever
+         * pooled thousand it is in; of another country's, that of the longest prefix */
         {DIP_LAST,
          "5035550100",
          STICPS_DIP_FOUND,
          {"+1 202 555 9999", "", false},
          0,
          "12025559999",
+         "1234",
+         1,
+         1,
+         ""},
+        {DIP_LAST,
+         "5035550100",
+         STICPS_DIP_FOUND,
+         {"+44 20 7946 0018", "", false},
+         0,
+         "442079460018",
          "1234",
          1,
          1,
