@@ -118,6 +118,8 @@ enum sticps_err npdb_output_add(struct npdb_output *output, const void *data, si
                                 struct sticps_error *err)
 {
     bool ok = true;
+    if (len == 0)
+        return STICPS_OK; /* and `data` may be NULL */
     if (output->buffered + len > BUFFER_SIZE)
         ok = flush(output);
     if (len > BUFFER_SIZE) {
