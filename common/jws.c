@@ -116,17 +116,11 @@ void jws_complete(char *text, size_t *len, const unsigned char raw[ES256_SIGNATU
     text[*len] = '\0';
 }
 
-enum sticps_err jws_sign(const char *header, size_t header_len, const char *payload,
-                         size_t payload_len, EVP_PKEY *key, char **out, size_t *out_len,
-                         struct sticps_error *err)
+enum sticps_err jws_sign_input(char *text, size_t len, const unsigned char digest[ES256_DIGEST],
+                               EVP_PKEY *key, char **out, size_t *out_len, struct sticps_error *err)
 {
-    unsigned char digest[ES256_DIGEST], raw[ES256_SIGNATURE];
-    char *text = NULL;
-    size_t len = 0;
-    enum sticps_err rc =
-        jws_input(header, header_len, payload, payload_len, digest, &text, &len, err);
-    if (rc == STICPS_OK)
-        rc = es256_sign(key, digest, raw, err);
+    unsigned char raw[ES256_SIGNATURE];
+    enum sticps_err rc = es256_sign(key, digest, raw, err);
     if (rc != STICPS_OK) {
         free(text);
         return rc;
@@ -135,4 +129,16 @@ enum sticps_err jws_sign(const char *header, size_t header_len, const char *payl
     *out = text;
     *out_len = len;
     return STICPS_OK;
+}
+
+enum sticps_err jws_sign(const char *header, size_t header_len, const char *payload,
+                         size_t payload_len, EVP_PKEY *key, char **out, size_t *out_len,
+                         struct sticps_error *err)
+{
+    unsigned char digest[ES256_DIGEST];
+    char *text = NULL;
+    size_t len = 0;
+    enum sticps_err rc =
+        jws_input(header, header_len, payload, payload_len, digest, &text, &len, err);
+    return rc == STICPS_OK ? jws_sign_input(text, len, digest, key, out, out_len, err) : rc;
 }

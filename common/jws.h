@@ -46,4 +46,9 @@ enum sticps_err jws_input(const char *header, size_t header_len, const char *pay
                           size_t *out_len, struct sticps_error *err) STICPS_MUST_CHECK;
 void jws_complete(char *text, size_t *len, const unsigned char raw[ES256_SIGNATURE]);
 
+/* The second step with a key of ours: `text`, whose digest this is, becomes *out, or is freed. */
+enum sticps_err jws_sign_input(char *text, size_t len, const unsigned char digest[ES256_DIGEST],
+                               EVP_PKEY *key, char **out, size_t *out_len,
+                               struct sticps_error *err) STICPS_MUST_CHECK;
+
 #endif

@@ -391,19 +391,10 @@ enum sticps_err request_token_sign(const struct request_facts *facts, const stru
                                    const char *x5u, int64_t iat, int64_t lifetime, EVP_PKEY *key,
                                    char **out, size_t *out_len, struct sticps_error *err)
 {
-    unsigned char digest[ES256_DIGEST], raw[ES256_SIGNATURE];
+    unsigned char digest[ES256_DIGEST];
     char *text = NULL;
     size_t len = 0;
     enum sticps_err rc =
         request_token_input(facts, iss, x5u, iat, lifetime, digest, &text, &len, err);
-    if (rc == STICPS_OK)
-        rc = es256_sign(key, digest, raw, err);
-    if (rc != STICPS_OK) {
-        free(text);
-        return rc;
-    }
-    jws_complete(text, &len, raw);
-    *out = text;
-    *out_len = len;
-    return STICPS_OK;
+    return rc == STICPS_OK ? jws_sign_input(text, len, digest, key, out, out_len, err) : rc;
 }
