@@ -6,6 +6,7 @@
 #include "server/http/client_address.h"
 #include "server/http/rate.h"
 #include "server/http/reload.h"
+#include "server/yaml/yaml.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,6 @@
 /* What the parts of a load share. */
 struct loading {
     const char *path;
-    size_t folder_len; /* of the part of path up to the last '/', that included */
     struct sticps_error *err;
 };
 
@@ -51,14 +51,14 @@ static enum sticps_err file_name(const struct loading *l, const char *name, char
 {
     if (name == NULL)
         return STICPS_OK;
-    size_t prefix = name[0] == '/' ? 0 : l->folder_len, len = strlen(name);
-    char *whole = malloc(prefix + len + 1);
-    if (whole == NULL)
-        return fail(l->err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    memcpy(whole, l->path, prefix);
-    memcpy(whole + prefix, name, len + 1);
-    *out = whole;
-    return STICPS_OK;
+    char *file = strdup(name);
+    enum sticps_err code = file != NULL ? yaml_file_name(l->path, &file, l->err)
+                                        : fail(l->err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    if (code == STICPS_OK)
+        *out = file;
+    else
+        free(file);
+    return code;
 }
 
 static enum sticps_err tls(const struct loading *l, const struct raw_tls *raw,
@@ -259,8 +259,7 @@ static enum sticps_err convert(const struct loading *l, struct raw_config *raw,
 
 enum sticps_err config_load(const char *path, struct config **out, struct sticps_error *err)
 {
-    const char *slash = strrchr(path, '/');
-    struct loading l = {path, slash != NULL ? (size_t)(slash - path) + 1 : 0, err};
+    struct loading l = {path, err};
     struct raw_config *raw = NULL;
     enum sticps_err code = raw_config_load(path, &raw, err);
     if (code != STICPS_OK)
