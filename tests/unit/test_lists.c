@@ -5,7 +5,7 @@
 #include "client/list.h"
 #include "common/signed_list.h"
 
-#include "tests/unit/pki.h"
+#include "tests/unit/one_key.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -14,22 +14,7 @@
 #define LIST_URL "https://a.example/l"
 #define NOW 1589900000
 
-static EVP_PKEY *key;
 static char dir[64];
-
-static int set_up(void **state)
-{
-    (void)state;
-    key = pki_p256();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    EVP_PKEY_free(key);
-    return 0;
-}
 
 /* A client's lists, as if it had just started. */
 struct node {
@@ -362,5 +347,5 @@ int main(void)
         cmocka_unit_test(a_reset_drops_what_is_above_it),
         cmocka_unit_test(a_recovery_looks_again),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_key, free_key);
 }

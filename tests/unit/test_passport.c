@@ -1,7 +1,7 @@
 #include "common/base64url.h"
 #include "common/passport.h"
 
-#include "tests/unit/pki.h"
+#include "tests/unit/one_key.h"
 
 #include <stdio.h>
 
@@ -9,22 +9,6 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct passport_rules rules = PASSPORT_RULES_DEFAULT;
-static EVP_PKEY *key;
-
-static int set_up(void **state)
-{
-    (void)state;
-    key = pki_p256();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    EVP_PKEY_free(key);
-    return 0;
-}
-
 /* The POST example of the specification. */
 static const char sample[] =
     "eyJhbGciOiJFUzI1NiIsInBwdCI6InNoYWtlbiIsInR5cCI6InBhc3Nwb3J0IiwieDV1IjoiaHR0cHM6Ly9jZXJ0aWZpY2"
@@ -545,5 +529,5 @@ int main(void)
         cmocka_unit_test(test_lab),    cmocka_unit_test(test_same_call),
         cmocka_unit_test(test_sign),   cmocka_unit_test(test_sign_refused),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_key, free_key);
 }

@@ -2,7 +2,7 @@
  * written out here, not by request_token_sign, which has a test of its own. */
 #include "common/request_token.h"
 
-#include "tests/unit/pki.h"
+#include "tests/unit/one_key.h"
 
 #include <stdio.h>
 
@@ -15,22 +15,6 @@
 #define EMPTY_HASH "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 #define X5U "https://certs.example.com/sp.crt"
 #define HEADER "{\"alg\":\"ES256\",\"typ\":\"JWT\",\"x5u\":\"" X5U "\"}"
-
-static EVP_PKEY *key;
-
-static int set_up(void **state)
-{
-    (void)state;
-    key = pki_p256();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    EVP_PKEY_free(key);
-    return 0;
-}
 
 /* ---- a token and its request ---- */
 
@@ -474,5 +458,5 @@ int main(void)
         cmocka_unit_test(test_form),
         cmocka_unit_test(test_sign),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_key, free_key);
 }

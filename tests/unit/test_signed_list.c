@@ -1,7 +1,7 @@
 #include "common/base64url.h"
 #include "common/signed_list.h"
 
-#include "tests/unit/pki.h"
+#include "tests/unit/one_key.h"
 
 #include <stdio.h>
 
@@ -13,22 +13,6 @@
 
 /* How a client reads: any form of URL. */
 static const struct url_rules rules = {.any_form = true};
-
-static EVP_PKEY *key;
-
-static int set_up(void **state)
-{
-    (void)state;
-    key = pki_p256();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    EVP_PKEY_free(key);
-    return 0;
-}
 
 static struct spc spc_of(const char *text)
 {
@@ -611,5 +595,5 @@ int main(void)
         cmocka_unit_test(test_find),           cmocka_unit_test(test_large),
         cmocka_unit_test(test_trust_list),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_key, free_key);
 }
