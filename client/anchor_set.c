@@ -2,6 +2,7 @@
 
 #include "common/file_stamp.h"
 #include "common/read_file.h"
+#include "common/text_copy.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -20,16 +21,6 @@ struct anchor_set {
     struct part *parts;
     size_t len;
 };
-
-static char *copy_of(const char *data, size_t len)
-{
-    char *copy = malloc(len + 1);
-    if (copy == NULL)
-        return NULL;
-    memcpy(copy, data, len);
-    copy[len] = '\0';
-    return copy;
-}
 
 static enum sticps_err no_memory(struct sticps_error *err)
 {
@@ -66,7 +57,7 @@ enum sticps_err anchor_set_new(const struct text_list *certificates, struct even
     for (; code == STICPS_OK && set->len < certificates->len; set->len++) {
         const struct text *from = &certificates->items[set->len];
         struct text *to = &set->parts[set->len].text;
-        to->data = copy_of(from->data, from->len);
+        to->data = text_copy(from->data, from->len);
         to->len = from->len;
         to->path = from->path != NULL ? strdup(from->path) : NULL;
         if (to->data == NULL || (from->path != NULL && to->path == NULL))

@@ -3,6 +3,7 @@
 #include "client/sha256.h"
 #include "common/json_doc.h"
 #include "common/signed_list.h"
+#include "common/text_copy.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -272,11 +273,8 @@ enum sticps_err list_json_take(char *text, size_t len, struct list_state *out,
 enum sticps_err list_json_read(const char *text, size_t len, struct list_state *out,
                                struct sticps_error *err)
 {
-    char *copy = malloc(len + 1);
+    char *copy = text_copy(text, len);
     if (copy == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    if (len > 0)
-        memcpy(copy, text, len);
-    copy[len] = '\0';
     return list_json_take(copy, len, out, err);
 }

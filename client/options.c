@@ -6,6 +6,7 @@
 #include "common/key.h"
 #include "common/read_file.h"
 #include "common/spc.h"
+#include "common/text_copy.h"
 #include "common/url.h"
 
 #include <stdlib.h>
@@ -28,15 +29,13 @@ static enum sticps_err text_list_add(struct text_list *list, const void *data, s
     if (items == NULL)
         return no_memory(err);
     list->items = items;
-    char *copy = malloc(len + 1);
+    char *copy = text_copy(data, len);
     char *name = path != NULL ? strdup(path) : NULL;
     if (copy == NULL || (path != NULL && name == NULL)) {
         free(copy);
         free(name);
         return no_memory(err);
     }
-    memcpy(copy, data, len);
-    copy[len] = '\0';
     items[list->len++] = (struct text){copy, len, name};
     return STICPS_OK;
 }

@@ -1,6 +1,7 @@
 #include "common/json_doc.h"
 
 #include "common/json_string.h"
+#include "common/text_copy.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -296,14 +297,11 @@ enum sticps_err json_doc_take(char *text, size_t len, enum sticps_err code, stru
 enum sticps_err json_doc_parse(const void *text, size_t len, enum sticps_err code,
                                struct json_doc *out, struct sticps_error *err)
 {
-    char *copy = len <= INT32_MAX ? malloc(len + 1) : NULL;
+    char *copy = len <= INT32_MAX ? text_copy(text, len) : NULL;
     if (len > INT32_MAX)
         return fail(err, code, NULL, "JSON text is too long");
     if (copy == NULL)
         return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
-    if (len > 0)
-        memcpy(copy, text, len);
-    copy[len] = '\0';
     return json_doc_take(copy, len, code, out, err);
 }
 
