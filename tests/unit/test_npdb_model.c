@@ -23,6 +23,7 @@ struct model_row {
 struct model {
     struct model_row *blocks, *ports;
     size_t blocks_len, ports_len;
+    bool last_wins; /* the CSV says something else of some of them first */
 };
 
 static const struct model_row *model_exact(const struct model_row *rows, size_t len,
@@ -73,8 +74,8 @@ static const char *model_ask(const struct model *model, const char *digits, char
 
 static void random_nanp(char *out)
 {
-    snprintf(out, 16, "1%u0%u%u0%u%u00%u", 2 + below(2), below(2), 2 + below(2), below(2), below(3),
-             below(6));
+    snprintf(out, 16, "1%u0%u%u0%u%u00%u", "238"[below(3)] - '0', below(2), 2 + below(2), below(2),
+             below(3), below(6));
 }
 
 static void random_number(char *out)
@@ -94,6 +95,20 @@ static void random_spc(char *out)
     snprintf(out, 8, "%c%03u", "0A9Z"[below(4)], below(5));
 }
 
+/* To an LRN, or to a carrier by name: a Resp Org for a toll-free number. */
+static void random_port(struct model_row *row)
+{
+    row->lrn[0] = row->spc[0] = '\0';
+    if (row->key[0] == '1' && row->key[1] == '8')
+        snprintf(row->spc, sizeof(row->spc), "RSP%02u", below(7));
+    else if (row->key[0] != '1' || below(2) > 0)
+        random_spc(row->spc);
+    else
+        do
+            random_nanp(row->lrn);
+        while (row->lrn[1] == '8');
+}
+
 static void random_model(struct model *model, size_t blocks, size_t ports)
 {
     model->blocks = calloc(blocks, sizeof(*model->blocks));
@@ -109,15 +124,21 @@ static void random_model(struct model *model, size_t blocks, size_t ports)
         if (model_exact(model->blocks, model->blocks_len, row.key) == NULL)
             model->blocks[model->blocks_len++] = row;
     }
-    for (size_t i = 0; i < ports; i++) {
+    while (model->ports_len < ports) {
         struct model_row row = {"", "", ""};
         random_number(row.key);
-        if (row.key[0] == '1' && below(2) > 0)
-            random_nanp(row.lrn);
-        else
-            random_spc(row.spc);
+        random_port(&row);
         if (model_exact(model->ports, model->ports_len, row.key) == NULL)
             model->ports[model->ports_len++] = row;
+        /* and numbers behind it, to the same owner or to others */
+        size_t run = row.key[0] == '1' && below(40) == 0 ? below(300) : 0;
+        for (bool same = below(2) > 0; run > 0 && model->ports_len < ports; run--) {
+            snprintf(row.key, sizeof(row.key), "%llu", strtoull(row.key, NULL, 10) + 1);
+            if (!same)
+                random_port(&row);
+            if (model_exact(model->ports, model->ports_len, row.key) == NULL)
+                model->ports[model->ports_len++] = row;
+        }
     }
 }
 
@@ -125,6 +146,8 @@ static void write_model(const struct folder *f, const struct model *model)
 {
     FILE *file = fopen(f->blocks, "we");
     assert_non_null(file);
+    for (size_t i = 0; model->last_wins && i < model->blocks_len; i += 1 + below(5))
+        fprintf(file, "+%s,%s\n", model->blocks[i].key, below(3) > 0 ? "X999" : "-");
     for (size_t i = 0; i < model->blocks_len; i++) {
         const struct model_row *row = &model->blocks[i];
         size_t len = strlen(row->key);
@@ -136,6 +159,8 @@ static void write_model(const struct folder *f, const struct model *model)
     assert_int_equal(fclose(file), 0);
     file = fopen(f->ports, "we");
     assert_non_null(file);
+    for (size_t i = 0; model->last_wins && i < model->ports_len; i += 1 + below(5))
+        fprintf(file, "+%s,X%03u\n", model->ports[i].key, below(9));
     for (size_t i = 0; i < model->ports_len; i++) {
         const struct model_row *row = &model->ports[i];
         bool national = row->key[0] == '1' && below(2) > 0;
@@ -146,11 +171,16 @@ static void write_model(const struct folder *f, const struct model *model)
     assert_int_equal(fclose(file), 0);
 }
 
-static struct npdb *build_files(const struct folder *f)
+static struct npdb *build_files(const struct folder *f, bool last_wins, unsigned threads)
 {
     const char *blocks = f->blocks, *ports = f->ports;
-    struct npdb_build_options options = {
-        .blocks = &blocks, .blocks_len = 1, .ports = &ports, .ports_len = 1, .output = f->output};
+    struct npdb_build_options options = {.blocks = &blocks,
+                                         .blocks_len = 1,
+                                         .ports = &ports,
+                                         .ports_len = 1,
+                                         .output = f->output,
+                                         .last_wins = last_wins,
+                                         .threads = threads};
     struct sticps_error err = {.code = STICPS_OK};
     struct npdb *npdb = NULL;
     if (npdb_build(&options, NULL, &err) != STICPS_OK ||
@@ -167,23 +197,46 @@ static void compare(const struct model *model, const struct npdb *npdb, const ch
     assert_string_equal(ask(npdb, plus, got), model_ask(model, digits, expected));
 }
 
+#define ASKED 2000
+
+/* Many at once are answered as each alone. */
+static void compare_batch(const struct npdb *npdb, const uint64_t *numbers, size_t count)
+{
+    uint32_t results[ASKED];
+    npdb_find_batch(npdb, numbers, count, results);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(results[i], npdb_find_number(npdb, numbers[i]));
+}
+
+static void compare_plan(const struct model *model, const struct npdb *npdb)
+{
+    uint64_t numbers[ASKED];
+    for (size_t i = 0; i < ASKED; i++) {
+        char digits[16];
+        random_number(digits);
+        compare(model, npdb, digits);
+        numbers[i] = strtoull(digits, NULL, 10);
+        assert_int_equal(npdb_find(npdb, numbers[i], (unsigned)strlen(digits)),
+                         npdb_find_number(npdb, numbers[i]));
+    }
+    compare_batch(npdb, numbers, ASKED);
+    compare_batch(npdb, numbers, 33);
+    for (size_t i = 0; i < model->ports_len; i++)
+        compare(model, npdb, model->ports[i].key);
+    for (size_t i = 0; i < model->blocks_len; i++)
+        compare(model, npdb, model->blocks[i].key);
+}
+
 static void random_plans_answer_as_the_model_does(void **state)
 {
     struct folder *f = *state;
-    for (int plan = 0; plan < 60; plan++) {
+    for (unsigned plan = 0; plan < 60; plan++) {
         struct model model;
-        random_model(&model, 1 + below(150), 1 + below(200));
+        random_model(&model, 1 + below(150), plan % 6 == 0 ? 1 + below(900) : 1 + below(200));
+        model.last_wins = plan % 4 == 0;
         write_model(f, &model);
-        struct npdb *npdb = build_files(f);
-        for (int i = 0; i < 2000; i++) {
-            char digits[16];
-            random_number(digits);
-            compare(&model, npdb, digits);
-        }
-        for (size_t i = 0; i < model.ports_len; i++)
-            compare(&model, npdb, model.ports[i].key);
-        for (size_t i = 0; i < model.blocks_len; i++)
-            compare(&model, npdb, model.blocks[i].key);
+        struct npdb *npdb = build_files(f, model.last_wins, 1 + plan % 3);
+        compare_plan(&model, npdb);
         npdb_close(npdb);
         free(model.blocks);
         free(model.ports);
@@ -256,7 +309,7 @@ static void compare_around(const struct model *model, const struct npdb *npdb, s
 static void the_real_codes_of_north_america(void **state)
 {
     struct folder *f = *state;
-    struct model model = {NULL, NULL, 0, 0};
+    struct model model = {NULL, NULL, 0, 0, false};
     load_codes(&model, "nanp-npanxx.csv", "1");
     model.ports = calloc(300, sizeof(*model.ports));
     assert_non_null(model.ports);
@@ -273,7 +326,7 @@ static void the_real_codes_of_north_america(void **state)
     }
     model.ports_len = 300;
     write_model(f, &model);
-    struct npdb *npdb = build_files(f);
+    struct npdb *npdb = build_files(f, false, 0);
     for (size_t i = 0; i < model.ports_len; i++)
         compare(&model, npdb, model.ports[i].key);
     compare_around(&model, npdb, 61);
@@ -285,10 +338,10 @@ static void the_real_codes_of_north_america(void **state)
 static void the_real_carrier_prefixes_of_the_world(void **state)
 {
     struct folder *f = *state;
-    struct model model = {NULL, NULL, 0, 0};
+    struct model model = {NULL, NULL, 0, 0, false};
     load_codes(&model, "e164-carrier-prefixes.csv", "");
     write_model(f, &model);
-    struct npdb *npdb = build_files(f);
+    struct npdb *npdb = build_files(f, false, 0);
     compare_around(&model, npdb, 53);
     npdb_close(npdb);
     free(model.blocks);
