@@ -127,8 +127,9 @@ static void leave(struct enum_source *source, struct peer_visit *visit,
     struct sticps_error paused;
     struct peer_visit none = {0};
     uint64_t wait_ms = 0;
-    note(source, peers_enter(source->servers, &servers_url, loop_now(), 0, &none, &wait_ms),
-         wait_ms);
+    enum peer_entry entry =
+        peers_enter(source->servers, &servers_url, loop_now(), 0, &none, &wait_ms);
+    note(source, entry, wait_ms);
     fail(&paused, STICPS_ERR_PAUSED, source->options->enumeration.apex,
          "the ENUM servers fail again and again, and are left in peace for a while");
     events_note(source->events, STICPS_EVENT_PAUSE, STICPS_ERR_PAUSED, &paused);

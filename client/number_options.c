@@ -92,7 +92,8 @@ static bool split(const char *text, char host[INET6_ADDRSTRLEN], const char **po
     *port = NULL;
     if (text[0] == '[') {
         const char *close = strchr(text, ']');
-        if (close == NULL || (close[1] != '\0' && close[1] != ':'))
+        if (colon == NULL || close == NULL || colon > close ||
+            (close[1] != '\0' && close[1] != ':'))
             return false;
         *port = close[1] == ':' ? close + 2 : NULL;
         len = (size_t)(close - ++text);

@@ -45,6 +45,8 @@ enum sticps_err sticps_stats_take(struct sticps_client *client, struct sticps_st
     stats->figures[STICPS_STAT_REQUESTS_RESUMED] = counts.resumed;
     stats->figures[STICPS_STAT_REQUESTS_REUSED] = counts.reused;
     stats->figures[STICPS_STAT_X5U_HITS] = x5u_cache_hits(client->x5u);
+    if (client->enumeration != NULL)
+        stats->figures[STICPS_STAT_ENUM_HITS] = enum_source_hits(client->enumeration);
     *out = stats;
     return STICPS_OK;
 }

@@ -29,6 +29,7 @@ enum sticps_stat {
     STICPS_STAT_REQUESTS_RESUMED,     /* of these, with an earlier TLS session */
     STICPS_STAT_REQUESTS_REUSED,      /* on a connection that was kept */
     STICPS_STAT_X5U_HITS,             /* certificates that came from the cache */
+    STICPS_STAT_ENUM_HITS,            /* numbers that ENUM was not asked about again */
     STICPS_STAT_COUNT
 };
 
