@@ -74,7 +74,7 @@ static enum number_result lookup(const struct number_source *self, const struct 
         if (result == NUMBER_FOUND)
             *answer = (struct number_answer){.ported = true, .lrn = lrn};
         if (result == NUMBER_FAILED)
-            fail(err, STICPS_ERR_FETCH, "enum", "ENUM gave no answer of use a moment ago");
+            fail(err, STICPS_ERR_FETCH, "enum", "ENUM has given no answer of use");
         return result;
     }
     if (now >= atomic_load_explicit(&source->paused_until, memory_order_relaxed))

@@ -235,6 +235,10 @@ static enum sticps_err fill(struct sticps_options *options)
     if (code == STICPS_OK)
         code = sticps_options_add_npdb(options, NULL);
     if (code == STICPS_OK)
+        code = sticps_options_add_enum(options, "e164.test", NULL);
+    if (code == STICPS_OK) /* where nobody answers */
+        code = sticps_options_add_enum_server(options, "127.0.0.1:9", NULL);
+    if (code == STICPS_OK)
         code = sticps_options_add_dip(options, on_dip, NULL, NULL);
     sticps_options_set_clock(options, test_clock, NULL);
     sticps_options_set_deliver_timeout(options, 60000);
@@ -506,6 +510,21 @@ static enum sticps_err call_provision(void)
     return code;
 }
 
+/* Another number each time, which ENUM must be asked about; what it cannot be asked is a number
+ * that it does not know. */
+static enum sticps_err call_resolve_wait(void)
+{
+    static unsigned count;
+    char number[16];
+    struct sticps_answer *answer = sticps_answer_new();
+    if (answer == NULL)
+        return STICPS_ERR_NO_MEMORY;
+    snprintf(number, sizeof(number), "503555%04u", count++);
+    enum sticps_err code = sticps_resolve_wait(client, number, answer, NULL);
+    sticps_answer_free(answer);
+    return code;
+}
+
 static enum sticps_err call_stats(void)
 {
     struct sticps_stats *stats = NULL;
@@ -531,6 +550,7 @@ static const struct call {
     {"load", call_load, STICPS_OK},
     {"x5u", call_x5u, STICPS_OK},
     {"resolve", call_resolve, STICPS_OK},
+    {"resolve wait", call_resolve_wait, STICPS_ERR_NO_CARRIER},
     {"deliver", call_deliver, STICPS_OK},
     {"inbox", call_inbox, STICPS_OK},
     {"refused", call_refused, STICPS_ERR_REJECTED},
