@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#define HUGE_PAGE ((size_t)1 << 21)
 #define ROW_TEXT 22 /* ten digits, then the text of the LRN */
 
 static void die(const char *what)
@@ -50,10 +52,12 @@ static void row_write(struct shuffle *shuffle, uint64_t row)
 void shuffle_init(struct shuffle *shuffle, int file, const char (*lrn)[12], uint64_t seed)
 {
     *shuffle = (struct shuffle){.file = file, .lrn = lrn, .random = random_stream(seed, 1)};
-    shuffle->rows = malloc(SHUFFLE_ROWS * sizeof(*shuffle->rows));
+    const size_t bytes = SHUFFLE_ROWS * sizeof(*shuffle->rows);
+    shuffle->rows = aligned_alloc(HUGE_PAGE, bytes);
     shuffle->text = malloc(SHUFFLE_TEXT);
     if (shuffle->rows == NULL || shuffle->text == NULL)
         die("no memory to shuffle rows");
+    (void)madvise(shuffle->rows, bytes, MADV_HUGEPAGE); /* each row goes anywhere */
     for (unsigned i = 0; i < 100; i++) {
         pairs[i][0] = (char)('0' + i / 10);
         pairs[i][1] = (char)('0' + i % 10);
