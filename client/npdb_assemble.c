@@ -41,7 +41,7 @@ static void paint(uint32_t own[NPDB_PAGE_SLOTS], uint64_t value, unsigned len, u
         own[i - 2000] = owner;
 }
 
-static size_t first_prefix_from(const struct npdb_assembly *assembly, uint64_t key)
+static size_t prefix_from(const struct npdb_assembly *assembly, uint64_t key)
 {
     size_t low = 0, high = assembly->prefixes_len;
     while (low < high) {
@@ -54,11 +54,11 @@ static size_t first_prefix_from(const struct npdb_assembly *assembly, uint64_t k
     return low;
 }
 
-static const struct npdb_prefix *exact_prefix(const struct npdb_assembly *assembly, uint64_t digits,
-                                              unsigned len)
+const struct npdb_prefix *npdb_prefix_find(const struct npdb_assembly *assembly, uint64_t digits,
+                                           unsigned len)
 {
     uint64_t key = npdb_prefix_key(digits, len, 0);
-    size_t at = first_prefix_from(assembly, key);
+    size_t at = prefix_from(assembly, key);
     bool is = at < assembly->prefixes_len && assembly->prefixes[at].key == key;
     return is ? &assembly->prefixes[at] : NULL;
 }
@@ -72,12 +72,12 @@ static void own_thousands(const struct npdb_assembly *assembly, struct npdb_npa 
         npa->own[i] = NPDB_OWNER_UNKNOWN;
     uint64_t cut = 1000;
     for (unsigned len = 1; len < 4; len++, cut /= 10) {
-        const struct npdb_prefix *prefix = exact_prefix(assembly, digits / cut, len);
+        const struct npdb_prefix *prefix = npdb_prefix_find(assembly, digits / cut, len);
         if (prefix != NULL)
             paint(npa->own, digits / cut, len, prefix->owner);
     }
     const uint64_t end = npdb_prefix_key(digits + 1, 4, 0) >> 5 << 5;
-    size_t i = first_prefix_from(assembly, npdb_prefix_key(digits, 4, 0));
+    size_t i = prefix_from(assembly, npdb_prefix_key(digits, 4, 0));
     for (; i < assembly->prefixes_len && assembly->prefixes[i].key < end; i++) {
         uint64_t key = assembly->prefixes[i].key, value = key >> 5;
         unsigned len = (unsigned)(key >> 1 & 15);

@@ -45,6 +45,10 @@ struct npdb_assembled {
     uint64_t spcs, lrns, lrns_without_owner;
 };
 
+/* The row of blocks for exactly these digits, or NULL. */
+const struct npdb_prefix *npdb_prefix_find(const struct npdb_assembly *assembly, uint64_t digits,
+                                           unsigned len);
+
 /* Writes the file to assembly->output, whole or not at all. STICPS_ERR_FILE, STICPS_ERR_NO_MEMORY,
  * STICPS_ERR_NPDB when it is more than the format can hold; and what fill and accept return. */
 enum sticps_err npdb_assemble(const struct npdb_assembly *assembly, struct npdb_assembled *out,

@@ -117,18 +117,8 @@ static enum sticps_err sort_owners(const struct npdb_owners *owners, uint32_t *i
  * thousand in it nor a shorter prefix. */
 static struct spc owner_of_lrn(uint64_t lrn, const struct npdb_assembly *assembly)
 {
-    uint64_t key = npdb_prefix_key((lrn >> 4) / 10000, 7, 0), code = NPDB_NOBODY;
-    size_t low = 0, high = assembly->prefixes_len;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (assembly->prefixes[middle].key < key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low < assembly->prefixes_len && assembly->prefixes[low].key == key)
-        code = assembly->owners->codes[assembly->prefixes[low].owner];
-    return npdb_owner_spc(code);
+    const struct npdb_prefix *block = npdb_prefix_find(assembly, (lrn >> 4) / 10000, 7);
+    return npdb_owner_spc(block != NULL ? assembly->owners->codes[block->owner] : NPDB_NOBODY);
 }
 
 /* ---- writing ---- */
