@@ -311,6 +311,16 @@ static void resize_palette(struct image *image)
                    npdb_get32(npas + i * NPDB_NPA_SIZE + 8) + (grow ? by : 0 - by));
 }
 
+/* A section that ends elsewhere than behind its last entry. */
+static void cut_section(struct image *image)
+{
+    size_t which = any(image, NPDB_SECTIONS), len = image->len[which], by = 1 + any(image, 9);
+    if (any(image, 2) == 0)
+        resize(image, which, len, 0, by);
+    else if (len >= by)
+        resize(image, which, len - by, by, 0);
+}
+
 static void change_header(struct image *image)
 {
     uint32_t field = any(image, 2) ? NPDB_AT_BLOCK_COUNT : 8 * any(image, NPDB_AT_CRC / 8);
@@ -319,9 +329,12 @@ static void change_header(struct image *image)
 
 static void mutate_once(struct image *image)
 {
-    switch (any(image, 14)) {
+    switch (any(image, 15)) {
     case 0:
         change_header(image);
+        return;
+    case 14:
+        cut_section(image);
         return;
     case 1:
         change_slot(image);
