@@ -73,6 +73,15 @@ static inline const char *npdb_owner_code(const struct npdb *npdb, uint32_t owne
     return (const char *)npdb->owners + (size_t)owner * NPDB_OWNER_SIZE + 8;
 }
 
+/* An owner as npdb_owners.h has it: tn_key of the LRN, spc_key of the SPC, 0 for nobody. */
+static inline uint64_t npdb_owner_key(const struct npdb *npdb, uint32_t owner)
+{
+    struct spc spc;
+    uint64_t lrn = npdb_owner_lrn(npdb, owner);
+    memcpy(spc.text, npdb_owner_code(npdb, owner), sizeof(spc.text));
+    return lrn != 0 ? lrn : spc_key(&spc);
+}
+
 struct npdb_answer {
     bool found;     /* the number has a row of its own, or a block with or without an owner */
     bool ported;    /* it has a row of its own */
@@ -99,6 +108,14 @@ static inline const unsigned char *npdb_page(const struct npdb *npdb, uint32_t n
     return page == 0 ? NULL : npdb->index + (size_t)(page - 1) * NPDB_PAGE_SIZE;
 }
 
+/* The slot of a thousand, (NXX - 200) * 10 + X, of an NPA. */
+static inline uint32_t npdb_slot(const struct npdb *npdb, uint32_t npa, uint32_t thousand)
+{
+    uint32_t owner;
+    const unsigned char *page = npdb_page(npdb, npa, &owner);
+    return page == NULL ? owner : npdb_get32(page + (size_t)thousand * NPDB_SLOT_SIZE);
+}
+
 /* The block that a slot with NPDB_SLOT_BLOCK leads to. */
 static inline const unsigned char *npdb_slot_block(const struct npdb *npdb, uint32_t slot)
 {
@@ -110,6 +127,12 @@ static inline uint32_t npdb_palette_owner(const struct npdb *npdb, uint32_t npa,
 {
     uint32_t first = npdb_get32(npdb->npas + (size_t)npa * NPDB_NPA_SIZE + 8);
     return npdb_get32(npdb->palettes + ((size_t)first + entry) * NPDB_PALETTE_ENTRY_SIZE);
+}
+
+/* The sequence of the build. */
+static inline uint64_t npdb_sequence(const struct npdb *npdb)
+{
+    return npdb_get64(npdb->data + NPDB_AT_SEQUENCE);
 }
 
 /* Row `i` of prefixes: npdb_prefix_key and owner. */

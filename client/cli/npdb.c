@@ -1,4 +1,4 @@
-/* sticps npdb build and npdb lookup: the portability file. */
+/* sticps npdb build: the portability file from CSV. */
 #include "client/cli/cli.h"
 #include "client/cli/npdb_progress.h"
 #include "client/report/report.h"
@@ -154,60 +154,4 @@ const struct cli_command cli_npdb_build = {
     "--blocks CSV... --ports CSV... -o FILE",
     "Builds the portability file from CSV and puts it in place at once.",
     run_build,
-};
-
-static json_t *text_or_null(const char *text)
-{
-    return text[0] != '\0' ? json_string(text) : json_null();
-}
-
-/* One number, one line. */
-static int look_up(const struct sticps_npdb *npdb, const char *number)
-{
-    struct sticps_error err = {0};
-    struct sticps_npdb_answer answer;
-    if (sticps_npdb_lookup(npdb, number, 1, &answer, &err) != STICPS_OK) {
-        fail(&err, STICPS_ERR_NOT_A_NUMBER, number, "not a telephone number");
-        return cli_fail(&err);
-    }
-    bool known = answer.spc[0] != '\0';
-    if (cli_json()) {
-        int status = cli_print_json(json_pack(
-            "{s:s, s:s, s:b, s:o, s:o, s:s}", "number", number, "tn", answer.tn, "ported",
-            answer.ported, "lrn", text_or_null(answer.lrn), "spc", text_or_null(answer.spc), "code",
-            sticps_err_name(known ? STICPS_OK : STICPS_ERR_NO_CARRIER)));
-        return status != CLI_OK ? status : known ? CLI_OK : CLI_NO_ANSWER;
-    }
-    printf("%s %s", answer.tn, known ? answer.spc : "-");
-    if (answer.ported)
-        printf(" ported%s%s", answer.lrn[0] != '\0' ? " lrn " : "", answer.lrn);
-    printf("\n");
-    return known ? CLI_OK : CLI_NO_ANSWER;
-}
-
-static int run_lookup(int argc, char **argv)
-{
-    const struct cli_option options[] = {{NULL, 0, CLI_FLAG, NULL, NULL, NULL, false, 0, 0}};
-    struct cli_texts rest;
-    int status = CLI_OK;
-    if (!cli_parse(&cli_npdb_lookup, options, argc, argv, &rest, 2, CLI_MAX_TEXTS, &status))
-        return status;
-    struct sticps_error err = {0};
-    struct sticps_npdb *npdb = NULL;
-    if (sticps_npdb_open(rest.items[0], 0, &npdb, &err) != STICPS_OK)
-        return cli_fail(&err);
-    for (size_t i = 1; i < rest.len; i++) {
-        int one = look_up(npdb, rest.items[i]);
-        if (one != CLI_OK)
-            status = one;
-    }
-    sticps_npdb_close(npdb);
-    return status;
-}
-
-const struct cli_command cli_npdb_lookup = {
-    "npdb lookup",
-    "FILE TN...",
-    "Says who serves each number. Exit status 4 when one is served by nobody.",
-    run_lookup,
 };
