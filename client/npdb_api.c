@@ -111,6 +111,7 @@ struct paths {
 struct sticps_npdb_build {
     struct paths blocks, ports;
     struct npdb_csv_options csv;
+    char *base;                        /* NULL without one */
     struct npdb_build_options options; /* but for the files and the output */
     struct npdb_build_stats stats;
 };
@@ -138,6 +139,7 @@ void sticps_npdb_build_free(struct sticps_npdb_build *build)
     paths_clear(&build->blocks);
     paths_clear(&build->ports);
     npdb_csv_options_clear(&build->csv);
+    free(build->base);
     free(build);
 }
 
@@ -176,6 +178,17 @@ enum sticps_err sticps_npdb_build_set(struct sticps_npdb_build *build,
                                       struct sticps_error *err)
 {
     return npdb_csv_options_set(&build->csv, which, value, err);
+}
+
+enum sticps_err sticps_npdb_build_set_base(struct sticps_npdb_build *build, const char *path,
+                                           struct sticps_error *err)
+{
+    char *copy = strdup(path);
+    if (copy == NULL)
+        return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
+    free(build->base);
+    build->base = copy;
+    return STICPS_OK;
 }
 
 void sticps_npdb_build_set_last_wins(struct sticps_npdb_build *build, int on)
@@ -228,6 +241,7 @@ enum sticps_err sticps_npdb_build_run(struct sticps_npdb_build *build, const cha
     options.ports = (const char *const *)build->ports.path;
     options.ports_len = build->ports.len;
     options.csv = &csv;
+    options.base = build->base;
     options.output = output;
     return npdb_build(&options, &build->stats, err);
 }
@@ -263,6 +277,16 @@ uint64_t sticps_npdb_build_figure(const struct sticps_npdb_build *build,
         return stats->future;
     case STICPS_NPDB_SKIPPED:
         return stats->skipped;
+    case STICPS_NPDB_PORTED_IN:
+        return stats->changes.ported_in;
+    case STICPS_NPDB_MOVED:
+        return stats->changes.moved;
+    case STICPS_NPDB_PORTED_BACK:
+        return stats->changes.ported_back;
+    case STICPS_NPDB_BLOCKS_CHANGED:
+        return stats->changes.blocks;
+    case STICPS_NPDB_UNCHANGED:
+        return stats->changes.same;
     default:
         return 0;
     }

@@ -196,7 +196,9 @@ static enum sticps_err write_blocks(struct assembler *assembler, struct sticps_e
 enum sticps_err npdb_assemble(const struct npdb_assembly *assembly, struct npdb_assembled *out,
                               struct sticps_error *err)
 {
-    struct assembler assembler = {.assembly = assembly, .head = {.sequence = assembly->sequence}};
+    struct assembler assembler = {
+        .assembly = assembly,
+        .head = {.sequence = assembly->sequence, .ports = assembly->base_ports}};
     memset(out, 0, sizeof(*out));
     enum sticps_err code = npdb_output_open(assembly->output, &assembler.output, err);
     if (code == STICPS_OK)

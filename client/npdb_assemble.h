@@ -35,6 +35,7 @@ struct npdb_assembly {
     void *arg;
     unsigned workers; /* as crew_workers has it */
     uint64_t sequence;
+    uint64_t base_ports; /* ported numbers of the plan in the older file, 0 without one */
     const char *output;
 };
 

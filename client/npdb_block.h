@@ -47,6 +47,18 @@ size_t npdb_block_encode(const uint16_t numbers[NPDB_BLOCK_NUMBERS], uint16_t ow
 void npdb_block_decode(const unsigned char *block, uint16_t numbers[NPDB_BLOCK_NUMBERS],
                        uint16_t *own);
 
+/* Which entries of the palette a block that has passed the check names, in the order of its
+ * symbols; returns how many. *own is the symbol of the numbers without a row, or NPDB_HEAD_NO_OWN.
+ */
+unsigned npdb_block_symbols(const unsigned char *block, uint16_t entries[NPDB_BLOCK_NUMBERS],
+                            unsigned *own);
+
+/* Writes `block`, which has passed the check and has `size` bytes, to `out` for another palette, in
+ * which entry[i] is what was entry i: what encoding its numbers again would give. Returns `size`,
+ * or 0 when that cannot be told without encoding. */
+size_t npdb_block_renumber(const unsigned char *block, size_t size, const uint16_t *entry,
+                           unsigned char *out);
+
 /* The size of the block at `block` if it is sound: all of it lies within `room` bytes and every
  * palette entry and symbol that it can lead to exists; 0 if it is not. After that, npdb_block_find
  * cannot leave it but for reading up to 8 bytes beyond its end, which the file has. */

@@ -21,6 +21,8 @@ struct build {
     unsigned workers;
     const char **files; /* those of blocks, then those of ports */
     size_t files_len;
+    struct npdb *base; /* NULL without one */
+    struct npdb_csv_options csv;
     struct npdb_input input;
     struct npdb_owners owners;
     struct npdb_rows blocks; /* and ported numbers outside the plan */
@@ -140,11 +142,8 @@ static enum sticps_err take(void *arg, const struct npdb_piece *piece, struct st
 static enum sticps_err read_files(struct build *build, struct npdb_intake *intake,
                                   struct sticps_error *err)
 {
-    static const struct npdb_csv_options plain;
-    const struct npdb_build_options *options = build->options;
-    enum sticps_err code =
-        npdb_input_start(&build->input, build->files, build->files_len, options->blocks_len,
-                         options->csv != NULL ? options->csv : &plain, err);
+    enum sticps_err code = npdb_input_start(&build->input, build->files, build->files_len,
+                                            build->options->blocks_len, &build->csv, err);
     if (code != STICPS_OK)
         return code;
     intake->input = &build->input;
@@ -200,7 +199,15 @@ static enum sticps_err make_prefixes(struct build *build, struct sticps_error *e
     qsort(build->prefixes, build->prefixes_len, sizeof(*build->prefixes), by_key);
     npdb_rows_clear(&build->blocks);
     npdb_rows_clear(&build->others);
-    return STICPS_OK;
+    if (build->base == NULL)
+        return STICPS_OK;
+    struct npdb_prefix *changes = build->prefixes;
+    build->prefixes = NULL;
+    enum sticps_err code =
+        npdb_base_prefixes(build->base, changes, build->prefixes_len, &build->prefixes,
+                           &build->prefixes_len, &build->stats.changes, err);
+    free(changes);
+    return code;
 }
 
 /* ---- ported numbers ---- */
@@ -209,6 +216,7 @@ static enum sticps_err make_prefixes(struct build *build, struct sticps_error *e
 struct tally {
     uint64_t duplicates, overridden;
     struct npdb_contradictions contradictions;
+    struct npdb_changes changes;
 };
 
 static enum sticps_err fill_rows(const struct build *build, struct npdb_npa *npa, uint32_t part,
@@ -261,7 +269,10 @@ static enum sticps_err fill(void *arg, struct npdb_npa *npa, struct sticps_error
     enum sticps_err code = STICPS_OK;
     for (uint32_t digit = 2; code == STICPS_OK && digit < 10; digit++)
         code = fill_part(build, npa, (npa->npa - 200) * 10 + digit, &tally, err);
+    if (code == STICPS_OK && build->base != NULL)
+        code = npdb_base_fill(build->base, npa, &tally.changes, err);
     pthread_mutex_lock(&build->mutex);
+    npdb_changes_join(&build->stats.changes, &tally.changes);
     build->stats.duplicates += tally.duplicates;
     build->stats.overridden += tally.overridden;
     npdb_contradictions_join(&build->contradictions, &tally.contradictions);
@@ -353,6 +364,12 @@ static enum sticps_err accept(void *arg, struct sticps_error *err)
     return build->contradictions.rows > 0 ? faults_found(build, err) : STICPS_OK;
 }
 
+static uint64_t sequence(const struct build *build)
+{
+    uint64_t asked = build->options->sequence;
+    return asked != 0 || build->base == NULL ? asked : npdb_sequence(build->base) + 1;
+}
+
 static enum sticps_err assemble(struct build *build, struct sticps_error *err)
 {
     const struct npdb_assembly assembly = {
@@ -364,7 +381,8 @@ static enum sticps_err assemble(struct build *build, struct sticps_error *err)
         .progress = on_assembled,
         .arg = build,
         .workers = build->workers,
-        .sequence = build->options->sequence,
+        .sequence = sequence(build),
+        .base_ports = build->base != NULL ? npdb_get64(build->base->data + NPDB_AT_PORTS) : 0,
         .output = build->options->output,
     };
     struct npdb_assembled made;
@@ -394,12 +412,21 @@ static enum sticps_err name_files(struct build *build, struct sticps_error *err)
     return STICPS_OK;
 }
 
+/* What was damaged is not passed on under new checksums, so all of them are checked. */
+static enum sticps_err open_base(struct build *build, struct sticps_error *err)
+{
+    enum sticps_err code = npdb_open(build->options->base, NPDB_CHECK_ALL, &build->base, err);
+    return code == STICPS_OK ? npdb_base_owners(build->base, &build->owners, err) : code;
+}
+
 static enum sticps_err run(struct build *build, struct sticps_error *err)
 {
     struct npdb_intake intake = {.take = take, .arg = build};
     enum sticps_err code = name_files(build, err);
     if (code == STICPS_OK)
         code = npdb_owners_start(&build->owners, err);
+    if (code == STICPS_OK && build->options->base != NULL)
+        code = open_base(build, err);
     if (code == STICPS_OK)
         code = npdb_spool_start(&build->spool, build->options->output, err);
     if (code == STICPS_OK)
@@ -419,7 +446,13 @@ static enum sticps_err run(struct build *build, struct sticps_error *err)
 enum sticps_err npdb_build(const struct npdb_build_options *options, struct npdb_build_stats *stats,
                            struct sticps_error *err)
 {
-    struct build build = {.options = options, .workers = crew_workers(options->threads)};
+    struct build build = {
+        .options = options,
+        .workers = crew_workers(options->threads),
+    };
+    if (options->csv != NULL)
+        build.csv = *options->csv;
+    build.csv.changes = options->base != NULL;
     pthread_mutex_init(&build.mutex, NULL);
     enum sticps_err code = run(&build, err);
     if (stats != NULL)
@@ -427,6 +460,7 @@ enum sticps_err npdb_build(const struct npdb_build_options *options, struct npdb
     pthread_mutex_destroy(&build.mutex);
     free(build.files);
     free(build.prefixes);
+    npdb_close(build.base);
     npdb_owners_clear(&build.owners);
     npdb_rows_clear(&build.blocks);
     npdb_rows_clear(&build.others);

@@ -10,6 +10,7 @@
 #ifndef CLIENT_NPDB_BUILD_H
 #define CLIENT_NPDB_BUILD_H
 
+#include "client/npdb_base.h"
 #include "client/npdb_csv_options.h"
 #include "common/error.h"
 #include "sticps/npdb.h"
@@ -24,10 +25,11 @@ struct npdb_build_options {
     const char *const *ports;
     size_t ports_len;
     const struct npdb_csv_options *csv; /* borrowed; NULL: the defaults */
+    const char *base; /* NULL; or a portability file, the rows are changes of it (npdb_base.h) */
     const char *output;
     bool last_wins;       /* of rows that contradict each other; else they are an error */
     uint64_t fault_limit; /* reading ends after so many wrong rows; 0: after all */
-    uint64_t sequence;    /* for the header */
+    uint64_t sequence;    /* for the header; 0 with a base: one more than it has */
     unsigned threads;     /* 0: as many as there are processors, at most 8 */
     /* As sticps_npdb_build_on_fault and sticps_npdb_build_on_progress have them. May be NULL. */
     void (*on_fault)(const char *file, uint64_t line, const char *what, void *arg);
@@ -39,13 +41,14 @@ struct npdb_build_options {
 
 struct npdb_build_stats {
     uint64_t bytes, blocks, ports, spcs, lrns, lrns_without_owner;
-    uint64_t duplicates; /* rows that said again what another had said */
-    uint64_t overridden; /* rows that a later one contradicted, with last_wins */
-    uint64_t superseded; /* rows of blocks that one of a later date replaced or ended */
-    uint64_t ended;      /* rows that said that a number or block is out of service */
-    uint64_t future;     /* rows left out because they are not effective yet */
-    uint64_t skipped;    /* rows left out for their status */
-    uint64_t faults;     /* rows that are wrong */
+    uint64_t duplicates;         /* rows that said again what another had said */
+    uint64_t overridden;         /* rows that a later one contradicted, with last_wins */
+    uint64_t superseded;         /* rows of blocks that one of a later date replaced or ended */
+    uint64_t ended;              /* rows that said that a number or block is out of service */
+    uint64_t future;             /* rows left out because they are not effective yet */
+    uint64_t skipped;            /* rows left out for their status */
+    uint64_t faults;             /* rows that are wrong */
+    struct npdb_changes changes; /* with a base */
 };
 
 /* `stats` may be NULL; it is also filled in, as far as known, when the build fails.

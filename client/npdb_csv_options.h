@@ -43,6 +43,7 @@ struct npdb_column_choice {
 };
 
 struct npdb_csv_options { /* zeros are the defaults, but for as_of */
+    bool changes;         /* the files say what changes: rows may go (NPDB_UNKNOWN) */
     struct npdb_column_choice columns[NPDB_CSV_KINDS][NPDB_COLUMN_COUNT];
     char separator;       /* 0: found by looking */
     unsigned date_orders; /* of npdb_date.h; 0: any */

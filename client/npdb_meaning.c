@@ -6,6 +6,7 @@
 #include "common/tn.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* How much of a field goes into a message. */
 static int shown(const struct npdb_field *field)
@@ -110,6 +111,14 @@ static enum sticps_err parse_prefix(const struct npdb_field *fields, uint64_t *n
     return STICPS_OK;
 }
 
+/* In changes: the row of the number or block goes. "-" is a block that has a row and no owner. */
+static bool goes_away(const struct npdb_dialect *dialect, const struct npdb_field *owner)
+{
+    const char *word = dialect->kind == NPDB_CSV_PORTS ? "-" : "delete";
+    return dialect->options->changes && owner->len == strlen(word) &&
+           strncasecmp(owner->text, word, owner->len) == 0;
+}
+
 static enum sticps_err parse_block(const struct npdb_dialect *dialect,
                                    const struct npdb_field *fields, struct npdb_csv_row *row,
                                    struct sticps_error *err)
@@ -121,8 +130,8 @@ static enum sticps_err parse_block(const struct npdb_dialect *dialect,
         return code;
     if (owner->len == 0)
         return fail(err, STICPS_ERR_NPDB, NULL, "there is no SPC; write - if nobody has the block");
-    row->owner = NPDB_NOBODY;
-    if (owner->len == 1 && owner->text[0] == '-')
+    row->owner = goes_away(dialect, owner) ? NPDB_UNKNOWN : NPDB_NOBODY;
+    if (row->owner == NPDB_UNKNOWN || (owner->len == 1 && owner->text[0] == '-'))
         return STICPS_OK;
     return parse_spc(dialect, owner, is_spid, &row->owner, err);
 }
@@ -163,6 +172,9 @@ static enum sticps_err parse_port(const struct npdb_dialect *dialect,
     const struct npdb_field *owner = &fields[column];
     if (owner->len == 0)
         return fail(err, STICPS_ERR_NPDB, NULL, "there is neither an LRN nor an SPC");
+    row->owner = NPDB_UNKNOWN;
+    if (goes_away(dialect, owner))
+        return STICPS_OK;
     if (owner->len <= 5)
         return parse_spc(dialect, owner, column == NPDB_COLUMN_SPID, &row->owner, err);
     if (tn_from_typed(owner->text, owner->len, 1, &lrn, NULL) != STICPS_OK || !tn_is_nanp(&lrn))
@@ -198,6 +210,8 @@ static enum npdb_meaning apply_time(const struct npdb_dialect *dialect,
         return NPDB_MEANING_FUTURE;
     if (is_future)
         row->since = 0;
+    else if (is_end && options->changes)
+        row->owner = NPDB_UNKNOWN;
     else if (is_end && dialect->kind == NPDB_CSV_PORTS)
         return NPDB_MEANING_ENDED;
     else if (is_end)

@@ -10,6 +10,9 @@ struct npdb_named {
     uint16_t local;
 };
 
+/* Entries of a palette, and behind them NPDB_NOT_PORTED, which is none in any palette. */
+#define ENTRIES_SIZE (NPDB_MAX_PALETTE + 1)
+
 static enum sticps_err no_memory(struct sticps_error *err)
 {
     return fail(err, STICPS_ERR_NO_MEMORY, NULL, "out of memory");
@@ -24,14 +27,16 @@ enum sticps_err npdb_npa_start(struct npdb_npa *npa, const struct npdb_owners *o
     npa->local = calloc(owners->len, sizeof(*npa->local));
     npa->owner = malloc(NPDB_MAX_PALETTE * sizeof(*npa->owner));
     npa->uses = calloc(NPDB_MAX_PALETTE, sizeof(*npa->uses));
-    npa->entry = malloc(NPDB_MAX_PALETTE * sizeof(*npa->entry));
+    npa->entry = calloc(ENTRIES_SIZE, sizeof(*npa->entry));
     npa->named = malloc(NPDB_MAX_PALETTE * sizeof(*npa->named));
+    npa->kept_local = malloc(ENTRIES_SIZE * sizeof(*npa->kept_local));
     if (npa->numbers == NULL || npa->local == NULL || npa->owner == NULL || npa->uses == NULL ||
-        npa->entry == NULL || npa->named == NULL) {
+        npa->entry == NULL || npa->named == NULL || npa->kept_local == NULL) {
         npdb_npa_clear(npa);
         return no_memory(err);
     }
     memset(npa->numbers, 0xff, NPDB_NPA_NUMBERS * sizeof(*npa->numbers));
+    memset(npa->kept_local, 0xff, ENTRIES_SIZE * sizeof(*npa->kept_local));
     return STICPS_OK;
 }
 
@@ -43,6 +48,7 @@ void npdb_npa_clear(struct npdb_npa *npa)
     free(npa->uses);
     free(npa->entry);
     free(npa->named);
+    free(npa->kept_local);
     memset(npa, 0, sizeof(*npa));
 }
 
@@ -130,6 +136,28 @@ static enum sticps_err make_room(struct npdb_npa_result *result, struct sticps_e
     return STICPS_OK;
 }
 
+static enum sticps_err copy_block(const struct npdb_npa *npa, size_t thousand,
+                                  struct npdb_npa_result *result, struct sticps_error *err)
+{
+    const unsigned char *block = npa->kept[thousand];
+    enum sticps_err code = make_room(result, err);
+    if (code != STICPS_OK)
+        return code;
+    size_t size = npdb_block_check(block, NPDB_BLOCK_MAX_SIZE, NPDB_MAX_PALETTE);
+    unsigned char *out = result->blocks + result->blocks_len;
+    if (npdb_block_renumber(block, size, npa->kept_local, out) == 0) {
+        uint16_t numbers[NPDB_BLOCK_NUMBERS], own = 0;
+        npdb_block_decode(block, numbers, &own);
+        for (size_t x = 0; x < NPDB_BLOCK_NUMBERS; x++)
+            numbers[x] = npa->kept_local[numbers[x]];
+        size = npdb_block_encode(numbers, npa->kept_local[own], out);
+    }
+    result->slots[thousand] = NPDB_SLOT_BLOCK | (uint32_t)(result->blocks_len / 8);
+    result->blocks_len += size;
+    result->block_count++;
+    return STICPS_OK;
+}
+
 static enum sticps_err make_block(const struct npdb_npa *npa, size_t thousand,
                                   struct npdb_npa_result *result, struct sticps_error *err)
 {
@@ -139,7 +167,7 @@ static enum sticps_err make_block(const struct npdb_npa *npa, size_t thousand,
     if (code != STICPS_OK)
         return code;
     for (size_t x = 0; x < NPDB_BLOCK_NUMBERS; x++)
-        numbers[x] = from[x] == NPDB_NOT_PORTED ? NPDB_NOT_PORTED : npa->entry[from[x]];
+        numbers[x] = npa->entry[from[x]];
     if (npa->ported[thousand] < NPDB_BLOCK_NUMBERS)
         own = npa->entry[npa->local[npa->own[thousand]] - 1u];
     result->slots[thousand] = NPDB_SLOT_BLOCK | (uint32_t)(result->blocks_len / 8);
@@ -163,8 +191,13 @@ static enum sticps_err make_result(struct npdb_npa *npa, struct npdb_npa_result 
     enum sticps_err code = count_own(npa, err);
     if (code == STICPS_OK)
         code = make_palette(npa, result, err);
+    npa->entry[NPDB_NOT_PORTED] = NPDB_NOT_PORTED;
+    for (size_t i = 0; i < ENTRIES_SIZE; i++) /* from here on an entry of this palette */
+        npa->kept_local[i] = npa->entry[npa->kept_local[i]];
     for (size_t i = 0; code == STICPS_OK && i < NPDB_PAGE_SLOTS; i++) {
-        if (npa->ported[i] > 0)
+        if (npa->kept[i] != NULL)
+            code = copy_block(npa, i, result, err);
+        else if (npa->ported[i] > 0)
             code = make_block(npa, i, result, err);
         else
             result->slots[i] = npa->own[i];
@@ -179,7 +212,8 @@ enum sticps_err npdb_npa_finish(struct npdb_npa *npa, struct npdb_npa_result *re
 {
     result->npa = npa->npa;
     result->blocks_len = result->palette_len = 0;
-    result->block_count = result->ports = 0;
+    result->block_count = 0;
+    result->ports = 0 - npa->replaced;
     enum sticps_err code = make_result(npa, result, err);
     npdb_npa_reset(npa);
     return code;
@@ -192,10 +226,13 @@ void npdb_npa_reset(struct npdb_npa *npa)
             memset(npa->numbers + i * NPDB_BLOCK_NUMBERS, 0xff,
                    NPDB_BLOCK_NUMBERS * sizeof(*npa->numbers));
     memset(npa->ported, 0, sizeof(npa->ported));
+    memset(npa->kept, 0, sizeof(npa->kept));
+    memset(npa->kept_local, 0xff, ENTRIES_SIZE * sizeof(*npa->kept_local));
     for (uint32_t i = 0; i < npa->locals; i++)
         npa->local[npa->owner[i]] = 0;
     memset(npa->uses, 0, npa->locals * sizeof(*npa->uses));
     npa->locals = 0;
+    npa->replaced = 0;
 }
 
 void npdb_npa_result_clear(struct npdb_npa_result *result)

@@ -34,6 +34,12 @@ struct npdb_npa {
     uint32_t locals;
     uint16_t ported[NPDB_PAGE_SLOTS]; /* numbers of each thousand that have a row of their own */
     uint32_t own[NPDB_PAGE_SLOTS];    /* owner of the others */
+
+    /* Blocks of an older file that are as they were (npdb_base); their numbers are not in
+     * `numbers`, but `uses` is above 0 for their owners, and counts them when that decides. */
+    const unsigned char *kept[NPDB_PAGE_SLOTS]; /* borrowed, or NULL */
+    uint16_t *kept_local; /* of each entry of the older palette: local, or NPDB_NOT_PORTED */
+    uint64_t replaced;    /* ported numbers in those blocks of the older file that are not kept */
 };
 
 /* What becomes of it. Starts as zeros. */
@@ -41,7 +47,8 @@ struct npdb_npa_result {
     unsigned npa;
     unsigned char *blocks;
     size_t blocks_len, blocks_capacity;
-    uint64_t block_count, ports;
+    uint64_t block_count;
+    uint64_t ports; /* more than in the older file, modulo 2^64 */
     bool has_page;
     uint32_t owner;                  /* of every number when there is no page */
     uint32_t slots[NPDB_PAGE_SLOTS]; /* owner, or NPDB_SLOT_BLOCK and offset in blocks / 8 */

@@ -90,7 +90,10 @@ void npdb_owner_text(uint64_t code, char out[NPDB_OWNER_TEXT])
     if (npdb_owner_is_lrn(code))
         snprintf(out, NPDB_OWNER_TEXT, "LRN %s", lrn.digits);
     else
-        snprintf(out, NPDB_OWNER_TEXT, "%.7s", code == NPDB_NOBODY ? "nobody" : spc.text);
+        snprintf(out, NPDB_OWNER_TEXT, "%.7s",
+                 code == NPDB_NOBODY    ? "nobody"
+                 : code == NPDB_UNKNOWN ? "no row"
+                                        : spc.text);
 }
 
 void npdb_owners_clear(struct npdb_owners *owners)

@@ -95,7 +95,7 @@ void cli_warn_of_lab_x5u(const char *x5u, bool lab);
 
 extern const struct cli_command cli_list_fetch, cli_list_show, cli_list_reset, cli_list_recover;
 extern const struct cli_command cli_npdb_build, cli_npdb_lookup, cli_npdb_info, cli_npdb_verify;
-extern const struct cli_command cli_npdb_dump, cli_npdb_diff;
+extern const struct cli_command cli_npdb_dump, cli_npdb_diff, cli_npdb_merge;
 extern const struct cli_command cli_resolve, cli_deliver, cli_retrieve;
 extern const struct cli_command cli_provision_get, cli_provision_put, cli_provision_delete;
 extern const struct cli_command cli_agent;

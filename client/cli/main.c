@@ -7,12 +7,12 @@
 #include <string.h>
 
 static const struct cli_command *const commands[] = {
-    &cli_list_fetch,       &cli_list_show,       &cli_list_reset,       &cli_list_recover,
-    &cli_npdb_build,       &cli_npdb_lookup,     &cli_npdb_info,        &cli_npdb_verify,
-    &cli_npdb_dump,        &cli_npdb_diff,       &cli_resolve,          &cli_passport_sign,
-    &cli_passport_inspect, &cli_passport_verify, &cli_deliver,          &cli_retrieve,
-    &cli_provision_get,    &cli_provision_put,   &cli_provision_delete, &cli_agent,
-    &cli_doctor,
+    &cli_list_fetch,    &cli_list_show,        &cli_list_reset,      &cli_list_recover,
+    &cli_npdb_build,    &cli_npdb_lookup,      &cli_npdb_info,       &cli_npdb_verify,
+    &cli_npdb_dump,     &cli_npdb_diff,        &cli_npdb_merge,      &cli_resolve,
+    &cli_passport_sign, &cli_passport_inspect, &cli_passport_verify, &cli_deliver,
+    &cli_retrieve,      &cli_provision_get,    &cli_provision_put,   &cli_provision_delete,
+    &cli_agent,         &cli_doctor,
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -1,4 +1,4 @@
-/* sticps npdb build: the portability file from CSV. */
+/* sticps npdb build and npdb merge: the portability file from CSV. */
 #include "client/cli/cli.h"
 #include "client/cli/npdb_progress.h"
 #include "client/report/report.h"
@@ -40,7 +40,7 @@ static enum sticps_err set_all(struct sticps_npdb_build *build,
     return code;
 }
 
-static int print_build(const struct sticps_npdb_build *build, const char *output)
+static int print_build(const struct sticps_npdb_build *build, const char *output, bool is_merge)
 {
     static const struct {
         const char *name;
@@ -58,10 +58,15 @@ static int print_build(const struct sticps_npdb_build *build, const char *output
         {"ended", STICPS_NPDB_ENDED},
         {"future", STICPS_NPDB_FUTURE},
         {"skipped", STICPS_NPDB_SKIPPED},
+        {"portedIn", STICPS_NPDB_PORTED_IN}, /* and what follows: only a merge has them */
+        {"moved", STICPS_NPDB_MOVED},
+        {"portedBack", STICPS_NPDB_PORTED_BACK},
+        {"blocksChanged", STICPS_NPDB_BLOCKS_CHANGED},
+        {"unchanged", STICPS_NPDB_UNCHANGED},
     };
-    const size_t count = sizeof(figures) / sizeof(figures[0]);
-    json_t *root =
-        json_pack("{s:s, s:s, s:o}", "status", "built", "code", "OK", "file", report_text(output));
+    const size_t all = sizeof(figures) / sizeof(figures[0]), count = is_merge ? all : all - 5;
+    json_t *root = json_pack("{s:s, s:s, s:o}", "status", is_merge ? "merged" : "built", "code",
+                             "OK", "file", report_text(output));
     for (size_t i = 0; i < count; i++) {
         uint64_t value = sticps_npdb_build_figure(build, figures[i].which);
         if (json_object_set_new(root, figures[i].name, json_integer((json_int_t)value)) != 0) {
@@ -80,15 +85,22 @@ static int print_build(const struct sticps_npdb_build *build, const char *output
     return CLI_OK;
 }
 
-static int run_build(int argc, char **argv)
+/* What build and merge have in common: merge has an older file, of which the rows are changes. */
+static int run(const struct cli_command *command, bool is_merge, int argc, char **argv)
 {
     struct cli_texts blocks = {.len = 0}, ports = {.len = 0}, rest;
     const char *output = NULL, *said[BUILD_OPTIONS] = {NULL};
     bool last_wins = false;
     int64_t sequence = 0, threads = 0, max_faults = 0;
     const struct cli_option options[] = {
-        {"blocks", 0, CLI_TEXTS, &blocks, "CSV", "PREFIX,SPC: who owns a block", false, 0, 0},
-        {"ports", 0, CLI_TEXTS, &ports, "CSV", "TN,LRN or TN,SPC: ported numbers", false, 0, 0},
+        {is_merge ? "block-changes" : "blocks", 0, CLI_TEXTS, &blocks, "CSV",
+         is_merge ? "PREFIX,SPC, or delete for the SPC: its row goes"
+                  : "PREFIX,SPC: who owns a block",
+         false, 0, 0},
+        {is_merge ? "changes" : "ports", 0, CLI_TEXTS, &ports, "CSV",
+         is_merge ? "TN,LRN or TN,SPC, or - for a number ported back"
+                  : "TN,LRN or TN,SPC: ported numbers",
+         false, 0, 0},
         {"blocks-columns", 0, CLI_TEXT, &said[STICPS_NPDB_BLOCKS_COLUMNS], "LIST",
          "prefix, npa, nxx, block, spc, spid, status, date=COLUMN", false, 0, 0},
         {"ports-columns", 0, CLI_TEXT, &said[STICPS_NPDB_PORTS_COLUMNS], "LIST",
@@ -111,22 +123,27 @@ static int run_build(int argc, char **argv)
          false, 0, 0},
         {"max-faults", 0, CLI_INTEGER, &max_faults, "N", "stop after N wrong rows (all are read)",
          false, 1, INT64_MAX},
-        {"sequence", 0, CLI_INTEGER, &sequence, "N", "a number for the header of the file (0)",
-         false, 0, INT64_MAX},
+        {"sequence", 0, CLI_INTEGER, &sequence, "N",
+         is_merge ? "a number for the header of the file (one more than OLD has)"
+                  : "a number for the header of the file (0)",
+         false, is_merge, INT64_MAX},
         {"threads", 0, CLI_INTEGER, &threads, "N",
          "how many work (one for each processor, 8 at most)", false, 1, 8},
         {NULL, 0, CLI_FLAG, NULL, NULL, NULL, false, 0, 0},
     };
     int status;
-    if (!cli_parse(&cli_npdb_build, options, argc, argv, &rest, 0, 0, &status))
+    if (!cli_parse(command, options, argc, argv, &rest, is_merge, is_merge, &status))
         return status;
     if (blocks.len + ports.len == 0)
-        return cli_usage("--blocks and --ports are both missing; see sticps npdb build --help");
+        return cli_usage("--%s and --%s are both missing; see sticps %s --help", options[0].name,
+                         options[1].name, command->name);
 
     struct sticps_error err = {0};
     struct npdb_progress progress = {.shown = false};
     struct sticps_npdb_build *build = NULL;
     enum sticps_err code = sticps_npdb_build_new(&build, &err);
+    if (code == STICPS_OK && is_merge)
+        code = sticps_npdb_build_set_base(build, rest.items[0], &err);
     if (code == STICPS_OK)
         code = add_all(build, &blocks, sticps_npdb_build_add_blocks, &err);
     if (code == STICPS_OK)
@@ -144,9 +161,14 @@ static int run_build(int argc, char **argv)
         code = sticps_npdb_build_run(build, output, &err);
     }
     npdb_progress_clear(&progress);
-    status = code == STICPS_OK ? print_build(build, output) : cli_fail(&err);
+    status = code == STICPS_OK ? print_build(build, output, is_merge) : cli_fail(&err);
     sticps_npdb_build_free(build);
     return status;
+}
+
+static int run_build(int argc, char **argv)
+{
+    return run(&cli_npdb_build, false, argc, argv);
 }
 
 const struct cli_command cli_npdb_build = {
@@ -154,4 +176,16 @@ const struct cli_command cli_npdb_build = {
     "--blocks CSV... --ports CSV... -o FILE",
     "Builds the portability file from CSV and puts it in place at once.",
     run_build,
+};
+
+static int run_merge(int argc, char **argv)
+{
+    return run(&cli_npdb_merge, true, argc, argv);
+}
+
+const struct cli_command cli_npdb_merge = {
+    "npdb merge",
+    "OLD --changes CSV... --block-changes CSV... -o NEW",
+    "Builds the portability file that OLD becomes by changes; NEW may be OLD.",
+    run_merge,
 };

@@ -95,7 +95,14 @@ enum sticps_npdb_figure {
     STICPS_NPDB_SUPERSEDED, /* rows of blocks that one of a later date replaced or ended */
     STICPS_NPDB_ENDED,      /* rows that said that a number or block is out of service */
     STICPS_NPDB_FUTURE,     /* rows that are not effective yet, left out */
-    STICPS_NPDB_SKIPPED     /* rows left out for their status */
+    STICPS_NPDB_SKIPPED,    /* rows left out for their status */
+
+    /* of a build with a base */
+    STICPS_NPDB_PORTED_IN,      /* numbers that had no row of their own and have one now */
+    STICPS_NPDB_MOVED,          /* numbers that have another owner now */
+    STICPS_NPDB_PORTED_BACK,    /* numbers that had a row of their own and have none now */
+    STICPS_NPDB_BLOCKS_CHANGED, /* block prefixes that are new, changed or gone */
+    STICPS_NPDB_UNCHANGED       /* rows that said what the base says already */
 };
 
 /* 0 for a figure that this version does not know. */
@@ -148,6 +155,15 @@ STICPS_EXPORT enum sticps_err sticps_npdb_build_set(struct sticps_npdb_build *bu
                                                     enum sticps_npdb_build_option which,
                                                     const char *value,
                                                     struct sticps_error *err) STICPS_MUST_CHECK;
+
+/* Makes the rows of the build changes of the portability file at `path`, which is opened, with all
+ * its checksums, when the build runs: what no row speaks of stays as it is there. A number ported
+ * back has "-" in place of its owner, a block whose row goes "delete". The result is the file that
+ * a build from all rows would give. Its sequence is one more than that of the base unless it is
+ * set. The output may be the base. The path is copied. STICPS_ERR_NO_MEMORY. */
+STICPS_EXPORT enum sticps_err
+sticps_npdb_build_set_base(struct sticps_npdb_build *build, const char *path,
+                           struct sticps_error *err) STICPS_MUST_CHECK;
 
 /* With `on` not 0, of two rows that contradict each other the later one counts (in the order in
  * which the files were added); by default that is an error. */

@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 COMMANDS = [
-    "list fetch", "list show", "list reset", "list recover", "npdb build", "npdb lookup", "resolve", "passport sign",
+    "list fetch", "list show", "list reset", "list recover", "npdb build", "npdb lookup", "npdb merge", "npdb info", "npdb verify",
+    "npdb diff", "npdb dump", "resolve", "passport sign",
     "passport inspect", "passport verify", "deliver", "retrieve", "provision get", "provision put", "provision delete",
     "doctor",
 ]  # fmt: skip
@@ -52,7 +53,8 @@ def test_no_such_command(cli, args):
         ["list", "reset", "--state", "x", "--to", "-1"], ["list", "reset", "--state", "x", "--to", "1x"],
         ["list", "reset", "--state", "x", "--to", " 1"], ["list", "reset", "--state", "x"],
         ["list", "reset", "--state", "x", "--to", "9" * 30], ["resolve", "--state", "x", "--npdb", "y"],
-        ["resolve", "2025550123", "--state", "x"], ["npdb", "build", "-o", "x"], ["npdb", "lookup", "x"],
+        ["resolve", "2025550123", "--state", "x"], ["npdb", "build", "-o", "x"], ["npdb", "merge", "x", "-o", "x"],
+        ["npdb", "merge", "x", "--changes", "x", "-o", "y"], ["npdb", "info"], ["npdb", "verify", "x"], ["npdb", "dump", "x"], ["npdb", "lookup", "x"],
         ["retrieve", "1", "--url", "https://a.example"], ["deliver", "a", "b", "--state", "x", "--npdb", "y"],
         ["list", "fetch", "--url", "https://a.example", "--anchor", "/none", "--state", "x"],
         ["list", "fetch", "--url", "https://a.example", "--anchor", "/dev/null", "--state", "x"],

@@ -293,6 +293,10 @@ static enum sticps_err call_build(void)
         sticps_npdb_build_set_threads(build, 1); /* so that the same allocation fails each time */
         code = sticps_npdb_build_run(build, npdb_path, NULL);
     }
+    if (code == STICPS_OK) /* and as changes of what it has made */
+        code = sticps_npdb_build_set_base(build, npdb_path, NULL);
+    if (code == STICPS_OK)
+        code = sticps_npdb_build_run(build, npdb_path, NULL);
     sticps_npdb_build_free(build);
     return code;
 }
