@@ -15,6 +15,7 @@ RUNS = {
                   "12025550123 OK {url}\n2025550124 CARRIER_HAS_NO_CPS \nabc NOT_A_NUMBER \n"),
     "sticps_allocator": ("", 0, "taken\n0 left\n"),
     "sticps_client": ("{anchor} {list}", 0, "list 2\n"),
+    "sticps_numbers": ("{state} {npdb} 5035550100 5035550101", 0, "15035550100 13035550000 {url}\n15035550101  NO_CARRIER\n"),
     "sticps_error": ("{npdb}", 2, "USAGE: {npdb}: …\n"),
     "sticps_events": ("{anchor} {list}.gone", 0,
                       '# TYPE sticps_events_total counter\nsticps_events_total{{event="list",code="FETCH"}} 1\n'
