@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import struct
 import subprocess
 import sys
@@ -122,3 +123,40 @@ def lookup_rows(program, data, file, work, asked, rounds, peers):
             smaller >= least[0] and faster >= least[1],
             f"{peer['bytes']:,} bytes; {median(peer['ns']):,.0f} ns ({spread(peer['ns'])}) against {median(find):,.0f}")
     return result
+
+
+# ---------------------------------------------------------------- merge
+
+DAY = 467  # of so many ported numbers one changes in a day: 1.5 million of 700 million
+
+
+def make_changes(data, count, path):
+    """A day: of five numbers two move to another carrier, two are ported for the first time, one is ported back.
+    They are spread as the rows of the CSV are, that is over all of the country."""
+    rng = random.Random(1)
+    changes, seen = {}, {}  # seen: by area, the LRN of the last row, for carriers have one in each area
+    with open(data / "ports.csv", encoding="ascii") as ports:
+        for line in ports:
+            number, lrn = line.rstrip().split(",")
+            kind = rng.randrange(5)
+            if kind >= 3:  # in the thousand of a ported number another
+                number = f"{number[:7]}{rng.randrange(1000):03d}"
+            changes[number] = "-" if kind == 0 else seen.get(number[:3], lrn)
+            seen[number[:3]] = lrn
+            if len(changes) == count:
+                break
+    path.write_text("".join(f"{number},{owner}\n" for number, owner in changes.items()), encoding="ascii")
+    return len(changes)
+
+
+def merge_row(data, file, work, ported, merges):
+    changes, merged = work / "changes.csv", work / "merged.npdb"
+    count = make_changes(data, ported // DAY, changes)
+    command = [BIN / "sticps", "npdb", "merge", file, "--changes", changes, "-o", merged]
+    runs = [run_measured(command, merged, work) for _ in range(merges)]
+    seconds = median([run["seconds"] for run in runs])
+    row("merge", f"{seconds:.1f} s", "≤ 10 s", seconds <= 10,
+        f"{count:,} changes into {ported:,} ported numbers; " +
+        ", ".join(f"{run['seconds']:.1f} s with {run['cpu']:.1f} s of CPU" for run in runs) +
+        f"; {runs[0]['resident'] / 1e6:.0f} MB resident, with the mapped file")
+    return {"changes": count, "bytes": merged.stat().st_size, "merge": runs}
