@@ -134,6 +134,34 @@ def test_faults_have_their_lines_and_a_limit(cli, plan, tmp_path):
     assert os.listdir(tmp_path) == ["ports.csv"]
 
 
+def lrns(path, count, numbers):
+    """`count` ported numbers, each with an LRN that no other has."""
+    with open(path, "w") as out:
+        for row in range(count):
+            out.write(f"{numbers + row},{3_032_000_000 + row * 7}\n")
+    return path
+
+
+def test_an_area_code_has_65535_owners(cli, tmp_path):
+    fits = lrns(tmp_path / "fits.csv", 65_534, 2_022_000_000)
+    done = cli("npdb", "build", "--ports", fits, "-o", tmp_path / "out", timeout=600)
+    assert done.returncode == 0 and "65534 lrns" in done.stdout, done
+    for row in (0, 1, 255, 256, 257, 999, 1000, 40_000, 65_533):
+        done = cli("npdb", "lookup", tmp_path / "out", str(2_022_000_000 + row))
+        assert done.stdout == f"1{2_022_000_000 + row} - ported lrn 1{3_032_000_000 + row * 7}\n"
+    over = lrns(tmp_path / "over.csv", 65_536, 2_022_000_000)
+    done = cli("npdb", "build", "--ports", over, "-o", tmp_path / "none", timeout=600)
+    assert done.returncode == 1 and "NPA 202 have more than 65535 different owners" in done.stderr, done
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_file_has_a_million_owners(cli, tmp_path):
+    over = lrns(tmp_path / "over.csv", 2**20, 2_022_000_000)
+    done = cli("npdb", "build", "--ports", over, "-o", tmp_path / "none", timeout=600)
+    assert done.returncode == 1 and "more than 1048574 different owners" in done.stderr, done
+    assert not (tmp_path / "none").exists()
+
+
 # ---- what can happen to it ----
 
 
