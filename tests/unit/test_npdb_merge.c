@@ -35,14 +35,14 @@ struct plan {
 };
 
 /* Odd owners are SPCs; even ones LRNs, some of a code that no block names. */
-static const char *owner_text(unsigned owner, char out[16])
+static const char *owner_text(unsigned owner, char out[24])
 {
     if (owner == NOBODY)
         return "-";
     if (owner % 2 == 1)
-        snprintf(out, 16, "A%03u", owner);
+        snprintf(out, 24, "A%03u", owner);
     else
-        snprintf(out, 16, "20255%u%04u", owner % 5, owner);
+        snprintf(out, 24, "20255%u%04u", owner % 5, owner);
     return out;
 }
 
@@ -112,7 +112,7 @@ static char *path_of(const struct folder *f, const char *name, char out[128])
 
 static void put_plan(const struct folder *f, const struct plan *plan)
 {
-    char text[24], owner[16];
+    char text[24], owner[24];
     FILE *blocks = fopen(f->blocks, "we"), *ports = fopen(f->ports, "we");
     assert_non_null(blocks);
     assert_non_null(ports);
