@@ -207,7 +207,7 @@ static void test_diff_merges(void **state)
     path_of(f, "new", new);
     path_of(f, "merged", merged);
     struct plan *plan = calloc(2, sizeof(*plan));
-    for (unsigned round = 0; round < 16; round++) {
+    for (unsigned round = 0; round < 8; round++) {
         seed = 88172645463325252u + round;
         plan_draw(&plan[0], owners[round % 8][0]);
         plan_draw(&plan[1], owners[round % 8][1]);
