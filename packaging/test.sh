@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what is missing (as root), builds, and runs every test: unit (ctest), integration and attack
 # (pytest), under a private PostgreSQL. The last line says "N passed, N failed"; exit 0 only when
-# something ran and nothing failed. The integration tests of the registry, the others and the attack tests run
-# side by side, for they mostly wait; one after the other when pytest gets arguments.
+# something ran and nothing failed. The integration tests of the registry, of the client and the CPS, the others and
+# the attack tests run side by side, for they mostly wait; one after the other when pytest gets arguments.
 #
 #   test.sh [--preset release|debug|asan|tsan|coverage] [--only unit|integration] [--no-install] [-- PYTEST ARGUMENTS]
 #
@@ -79,12 +79,13 @@ if [ -z "${STICPS_TEST_INSIDE:-}" ]; then
         runners="$runners pytest"
         under_postgresql pytest "$@" || true
     elif [ $only != unit ]; then
-        runners="$runners integration registry attack"
+        runners="$runners integration registry clients attack"
         under_postgresql registry >"$results/registry.log" 2>&1 &
+        under_postgresql clients >"$results/clients.log" 2>&1 &
         under_postgresql attack >"$results/attack.log" 2>&1 &
         under_postgresql integration || true
         wait
-        cat "$results/registry.log" "$results/attack.log"
+        cat "$results/registry.log" "$results/clients.log" "$results/attack.log"
     fi
     whole=no
     [ "$only" != all ] || [ $# -gt 0 ] || whole=yes
@@ -117,8 +118,17 @@ fi
 # packaging/pki.sh and the daemons are driven from here
 cd "$root"
 case $kind in
-registry) paths=$(echo tests/integration/test_registry_*.py) ;;
-integration) paths=$(find tests/integration -name 'test_*.py' ! -name 'test_registry_*' | sort) ;;
+registry | clients | integration)
+    paths=
+    for file in tests/integration/test_*.py; do
+        case ${file##*/test_} in
+        registry_*) group=registry ;;
+        agent* | bench_* | client_* | cps_* | doctor* | enum* | kamailio* | manual_* | npdb_*) group=clients ;;
+        *) group=integration ;;
+        esac
+        [ $group != "$kind" ] || paths="$paths $file"
+    done
+    ;;
 attack) paths=tests/attack ;;
 *) paths="tests/integration tests/attack" ;;
 esac

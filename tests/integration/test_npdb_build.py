@@ -169,8 +169,9 @@ def test_a_file_has_a_million_owners(cli, tmp_path):
 def test_nothing_is_left_of_a_build_that_is_killed(bin_dir, plan, tmp_path, end):
     output = tmp_path / "out"
     output.write_text("old")
-    running = subprocess.Popen([bin_dir / "sticps", "npdb", "build", "--ports", "/dev/stdin", "-o", output],
-                               stdin=subprocess.PIPE)  # fmt: skip
+    # a shell lets its background processes, such as these tests may be, ignore SIGINT
+    running = subprocess.Popen(["env", "--default-signal=INT", bin_dir / "sticps", "npdb", "build", "--ports",
+                                "/dev/stdin", "-o", output], stdin=subprocess.PIPE)  # fmt: skip
     running.stdin.write((plan / "ports.csv").read_bytes())  # more than a pipe holds: much of it has been read
     running.stdin.flush()
     files = f"/proc/{running.pid}/fd"
