@@ -46,6 +46,7 @@ exec unshare --mount --pid --fork --kill-child sh -euc '
     mount -t proc proc proc
     mount --bind /dev dev
     mount -t tmpfs -o mode=1777 tmpfs dev/shm
+    mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
     exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb \
         sh -c "cd /srv/sticps && $2"
 ' sh "$dir/root" "$run"

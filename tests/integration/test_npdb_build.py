@@ -247,7 +247,10 @@ def test_the_sequence_is_in_the_header(cli, plan, built, tmp_path):
 
 def test_progress_is_for_terminals_alone(cli, bin_dir, plan, tmp_path):
     assert build(cli, plan, tmp_path / "out", timeout=600).stderr == ""
-    leader, follower = pty.openpty()
+    try:
+        leader, follower = pty.openpty()
+    except OSError as error:  # no /dev/pts is mounted here
+        pytest.skip(f"no terminal: {error}")
     args = [bin_dir / "sticps", "npdb", "build", "--ports", "/dev/stdin", "-o", tmp_path / "out"]
     running = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=follower)
     os.close(follower)
