@@ -146,8 +146,8 @@ static void note_due(struct peers *peers, struct peer *peer)
 static uint64_t useful(const struct peers *peers, const struct peer *peer)
 {
     uint64_t count = peer->answer_time * peers->limit / (SMOOTH * PEER_SLOW_MS);
-    if (count < peers->connecting)
-        count = peers->connecting;
+    if (count < 2 * peers->connecting) /* fewer would be served one by one, at more cost each */
+        count = 2 * (uint64_t)peers->connecting;
     return count < peers->limit ? count : peers->limit;
 }
 

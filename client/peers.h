@@ -4,7 +4,7 @@
  *
  * A TLS handshake costs as much as ten requests, and handshakes that begin together end together,
  * which is too late when they are many. So at most PEER_CONNECTING requests to one peer are without
- * a connection at a time; and no more are under way than are of use, which is as many again, or the
+ * a connection at a time; and no more are under way than are of use, which is twice as many, or the
  * part of the limit that the time of an answer is of PEER_SLOW_MS: by default, what it takes for a
  * thousand a second. The others wait, the earliest deadline first, until a connection stands or a
  * request ends. Each peer has a queue of its own, so that a slow one holds up nobody else's calls.
@@ -43,7 +43,7 @@ struct peer_visit {
 };
 
 /* `limit`: requests under way to one peer at most; `connecting`: without a connection at most, and
- * always of use: PEER_CONNECTING, or `limit` where there are no connections. NULL when out of
+ * twice as many are always of use: PEER_CONNECTING, or `limit` where there are no connections. NULL when out of
  * memory. */
 struct peers *peers_new(unsigned limit, unsigned connecting);
 void peers_free(struct peers *peers); /* accepts NULL; all visits are away */

@@ -93,7 +93,7 @@ STICPS_EXPORT void sticps_options_set_x5u_timeout(struct sticps_options *options
 STICPS_EXPORT void sticps_options_set_deliver_timeout(struct sticps_options *options, unsigned ms);
 
 /* How many deliveries may be under way at once (4,096), and how many requests to one CPS (256): at
- * one whose answers take a quarter of a second, proportionally fewer at one that is faster, but 16
+ * one whose answers take a quarter of a second, proportionally fewer at one that is faster, but 32
  * always, which by default is a thousand a second or more. What is above the first, or finds as
  * many waiting for its CPS as there are places left, fails at once with STICPS_ERR_BUSY; what is
  * above the second waits its turn. 0 leaves the default. */
