@@ -43,8 +43,8 @@ struct peer_visit {
 };
 
 /* `limit`: requests under way to one peer at most; `connecting`: without a connection at most, and
- * twice as many are always of use: PEER_CONNECTING, or `limit` where there are no connections. NULL when out of
- * memory. */
+ * twice as many are always of use: PEER_CONNECTING, or `limit` where there are no connections. NULL
+ * when out of memory. */
 struct peers *peers_new(unsigned limit, unsigned connecting);
 void peers_free(struct peers *peers); /* accepts NULL; all visits are away */
 
